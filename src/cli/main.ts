@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+/**
+ * The `swarm` command: checks the Node version, turns on V8's compile cache, and hands over.
+ * Imports nothing before the check, so that an old Node gets one clear line instead of a syntax error.
+ */
+
+export {}
+
+// The first with node:sqlite.
+const OLDEST_MAJOR = 22
+const OLDEST_MINOR = 13
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < OLDEST_MAJOR || (major === OLDEST_MAJOR && minor < OLDEST_MINOR)) {
+  process.stderr.write(
+    `swarm: Node ${OLDEST_MAJOR}.${OLDEST_MINOR} or newer is needed, this is ${process.versions.node} (${process.execPath}); install a newer one or put it first in PATH\n`
+  )
+  process.exit(2)
+}
+
+const { enableCompileCache } = await import('node:module')
+enableCompileCache()
+const { run } = await import('./program.ts')
+const code = await run(process.argv.slice(2))
+// Everything is stopped and written; timers that libp2p leaves behind would hold the process for another second.
+for (const stream of [process.stdout, process.stderr]) await new Promise(resolve => stream.write('', resolve))
+process.exit(code)

@@ -1,0 +1,64 @@
+/**
+ * Whether a command works through the daemon, and which one: the running one of this state folder, or the one of `--daemon`.
+ *
+ * Options that shape a node (addresses, discovery, encryption) have no meaning for a node that runs already, so giving one on the command line means a
+ * node of one's own, as `--no-daemon` does; in the environment, where they are for whoever starts a node, they do not. Callers: get, seed, status, scan.
+ */
+
+import type { DaemonClient } from '../daemon/client.ts'
+import { environmentName } from '../daemon/option-table.ts'
+import { NotFoundError } from '../errors.ts'
+import { resolveNodeOptions } from '../node/options.ts'
+import type { NodeOptions } from '../node/types.ts'
+import { defined, type NodeFlags, nodeOptionsOf } from './options.ts'
+import type { Ui } from './ui.ts'
+
+export interface DaemonClientFlags {
+  stateDir?: string
+  /** URL of a daemon; false for `--no-daemon`; true or absent: the one of this state folder if it runs. */
+  daemon?: string | boolean
+  token?: string
+}
+
+/** The daemon to use, or undefined for a node of one's own. Throws when `--daemon <url>` does not answer. */
+export async function daemonFor(flags: NodeFlags & DaemonClientFlags, ui: Ui): Promise<DaemonClient | undefined> {
+  if (flags.daemon === false) return undefined
+  const own = Object.entries({
+    listen: flags.listen,
+    announce: flags.announce,
+    bootstrap: flags.bootstrap,
+    'no-mdns': flags.mdns === false ? true : undefined,
+    'no-dht': flags.dht === false ? true : undefined,
+    'max-neighbours': flags.maxNeighbours,
+    policy: flags.policy,
+    label: flags.label,
+    encryption: flags.encryption
+  }).find(([name, value]) => value !== undefined && process.env[environmentName(name)] === undefined)
+  const client = await findClient(flags)
+  if (client === undefined || own === undefined) return client
+  ui.remark(`--${own[0]} is for a node of its own: the daemon at ${client.url} is not used`)
+  return undefined
+}
+
+/** Options of a node of one's own. Beside a running daemon it is another peer: two of one name would take each other's connections. */
+export async function ownNodeOptions(flags: NodeFlags): Promise<Partial<NodeOptions>> {
+  const options = nodeOptionsOf(flags)
+  const beside = await findClient(defined({ stateDir: flags.stateDir }))
+  return beside === undefined ? options : { ...options, persistIdentity: false }
+}
+
+/** The daemon, which must be there. Throws `NotFoundError` when none runs. */
+export async function requireDaemon(flags: DaemonClientFlags): Promise<DaemonClient> {
+  const client = await findClient(flags)
+  if (client === undefined) throw new NotFoundError("no daemon runs here; start one with 'swarm daemon', or give --daemon <url>")
+  return client
+}
+
+async function findClient(flags: DaemonClientFlags): Promise<DaemonClient | undefined> {
+  const { findDaemon } = await import('../daemon/client.ts')
+  const url = typeof flags.daemon === 'string' ? flags.daemon : undefined
+  return findDaemon({
+    stateDir: resolveNodeOptions(defined({ stateDir: flags.stateDir })).stateDir,
+    ...defined({ url, token: flags.token })
+  })
+}

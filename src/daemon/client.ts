@@ -1,0 +1,194 @@
+/**
+ * A daemon as the commands see it: finding the one of this user, and calling its API.
+ *
+ * Invariant: what the API refuses comes out as the same `SwarmError` that the node would have thrown, so that exit codes agree.
+ * Called by the CLI; uses nothing of the daemon but its API.
+ */
+
+import type { IncomingMessage } from 'node:http'
+import { createRequire } from 'node:module'
+import { NotFoundError, RequestRefusedError, SwarmError, type SwarmErrorCode } from '../errors.ts'
+import { readRendezvous } from './rendezvous.ts'
+import type { AddTask, ErrorBody, LimitsReply, PatchLimits, Probe, ScanReport, SwarmView, Task, UpdateTask } from './schema.ts'
+
+export interface DaemonAddress {
+  url: string
+  /** Token, or the secret of the state folder. */
+  secret: string | undefined
+}
+
+const FIND_TIMEOUT_MS = 1500
+/**
+ * By `require` and when it is used: an `import` of `node:http` looks at everything that it exports, and so loads the whole of undici, which
+ * takes 30 ms of each command.
+ */
+const loadHttp: (name: 'node:http' | 'node:https') => typeof import('node:http') = createRequire(import.meta.url)
+
+/** The running daemon of this state folder, or the one at `url`; undefined when there is none (with `url`: throws). */
+export async function findDaemon({
+  stateDir,
+  url,
+  token
+}: {
+  stateDir: string
+  url?: string
+  token?: string
+}): Promise<DaemonClient | undefined> {
+  if (url !== undefined) {
+    const client = new DaemonClient({ url, secret: token })
+    if (!(await client.answers())) throw new RequestRefusedError('unavailable', `no daemon answers at ${url}`, { url })
+    return client
+  }
+  const rendezvous = await readRendezvous(stateDir)
+  if (rendezvous === undefined) return undefined
+  const client = new DaemonClient(rendezvous)
+  // After a kill -9 the file is still there, and another program may have taken the port: only ours knows the secret.
+  return (await client.answers()) ? client : undefined
+}
+
+export class DaemonClient {
+  readonly url: string
+  readonly #secret: string | undefined
+
+  constructor({ url, secret }: DaemonAddress) {
+    this.url = url.replace(/\/$/, '')
+    this.#secret = secret
+  }
+
+  async answers(): Promise<boolean> {
+    try {
+      const reply = await this.#send('GET', '/v1/limits', undefined, AbortSignal.timeout(FIND_TIMEOUT_MS))
+      reply.resume()
+      return isGood(reply) || reply.statusCode === 401
+    } catch {
+      return false
+    }
+  }
+
+  addTask(task: AddTask, signal?: AbortSignal): Promise<Task> {
+    return this.#call<Task>('POST', '/v1/tasks', task, signal)
+  }
+
+  async tasks(): Promise<Task[]> {
+    return (await this.#call<{ tasks: Task[] }>('GET', '/v1/tasks')).tasks
+  }
+
+  task(id: string): Promise<Task> {
+    return this.#call<Task>('GET', `/v1/tasks/${encodeURIComponent(id)}`)
+  }
+
+  updateTask(id: string, change: UpdateTask): Promise<Task> {
+    return this.#call<Task>('PATCH', `/v1/tasks/${encodeURIComponent(id)}`, change)
+  }
+
+  act(id: string, action: 'pause' | 'resume' | 'cancel'): Promise<Task> {
+    return this.#call<Task>('POST', `/v1/tasks/${encodeURIComponent(id)}/${action}`)
+  }
+
+  async deleteTask(id: string, data: boolean): Promise<void> {
+    await this.#call('DELETE', `/v1/tasks/${encodeURIComponent(id)}?data=${data}`)
+  }
+
+  async manifest(id: string): Promise<string> {
+    const reply = await this.#send('GET', `/v1/tasks/${encodeURIComponent(id)}/manifest`)
+    if (!isGood(reply)) throw await errorOf(reply)
+    return textOf(reply)
+  }
+
+  limits(): Promise<LimitsReply> {
+    return this.#call<LimitsReply>('GET', '/v1/limits')
+  }
+
+  setLimits(change: PatchLimits): Promise<LimitsReply> {
+    return this.#call<LimitsReply>('PATCH', '/v1/limits', change)
+  }
+
+  scan(): Promise<ScanReport> {
+    return this.#call<ScanReport>('POST', '/v1/scan')
+  }
+
+  probe(): Promise<Probe> {
+    return this.#call<Probe>('GET', '/v1/probe')
+  }
+
+  swarm(root: string): Promise<SwarmView> {
+    return this.#call<SwarmView>('GET', `/v1/swarms/${root}`)
+  }
+
+  /** States of one task as they change, the present one first. Ends when the task is deleted; throws when the daemon goes away. */
+  async *follow(id: string, signal?: AbortSignal): AsyncGenerator<Task> {
+    const reply = await this.#send('GET', `/v1/tasks/${encodeURIComponent(id)}/events`, undefined, signal)
+    if (!isGood(reply)) throw await errorOf(reply)
+    for await (const { event, data } of parseEvents(reply)) {
+      if (event === 'removed') return
+      if (event === 'task') yield JSON.parse(data) as Task
+    }
+    throw new RequestRefusedError('unavailable', 'the daemon ended the stream of events', { id })
+  }
+
+  /** Not `fetch`, which gives up after five minutes without an answer: hashing a large seed may take longer. */
+  #send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const headers = {
+      ...(this.#secret === undefined ? {} : { authorization: `Bearer ${this.#secret}` }),
+      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+    }
+    return new Promise((resolve, reject) => {
+      const { request } = loadHttp(this.url.startsWith('https:') ? 'node:https' : 'node:http')
+      const sent = request(this.url + path, { method, headers, ...(signal === undefined ? {} : { signal }) }, resolve)
+      sent.on('error', err => {
+        reject(
+          signal?.aborted === true
+            ? signal.reason
+            : new RequestRefusedError('unavailable', `the daemon at ${this.url} does not answer`, { url: this.url }, err)
+        )
+      })
+      sent.end(text)
+    })
+  }
+
+  async #call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    const reply = await this.#send(method, path, body, signal)
+    if (!isGood(reply)) throw await errorOf(reply)
+    const text = await textOf(reply)
+    return (text === '' ? undefined : JSON.parse(text)) as T
+  }
+}
+
+function isGood({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300
+}
+
+async function textOf(reply: IncomingMessage): Promise<string> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of reply) chunks.push(chunk as Uint8Array)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+async function errorOf(reply: IncomingMessage): Promise<SwarmError> {
+  try {
+    const { code, message, details } = JSON.parse(await textOf(reply)) as ErrorBody
+    return new SwarmError(code as SwarmErrorCode, message, details)
+  } catch {
+    return new NotFoundError(`the daemon answered ${reply.statusCode} without saying why`, { status: reply.statusCode })
+  }
+}
+
+/** The `text/event-stream` format, as far as our daemon uses it. */
+async function* parseEvents(reply: IncomingMessage): AsyncGenerator<{ event: string; data: string }> {
+  let text = ''
+  for await (const chunk of reply.setEncoding('utf8')) {
+    text += chunk as string
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const block = text.slice(0, end)
+      text = text.slice(end + 2)
+      const field = (name: string): string | undefined =>
+        block
+          .split('\n')
+          .find(line => line.startsWith(`${name}: `))
+          ?.slice(name.length + 2)
+      const data = field('data')
+      if (data !== undefined) yield { event: field('event') ?? 'message', data }
+    }
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The gateway: contents over HTTP with ranges (RFC 9110), while the download still runs.
+ *
+ * Invariants: what is sent was verified; the pieces of the range asked for are fetched first; a slow reader slows the fetch (the next
+ * piece is asked for when the last one was taken), and one who leaves ends it. Served bytes never run in our origin (CSP sandbox).
+ */
+
+import { randomBytes } from 'node:crypto'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import mime from 'mime'
+import type { Manifest } from '../../content/manifest.ts'
+import { NotFoundError, RangeNotSatisfiableError } from '../../errors.ts'
+import type { OpenContent, TaskQueue } from '../task-queue.ts'
+import { type ByteRange, chooseRanges, evaluateConditions, ifRangeHolds } from './ranges.ts'
+
+/** A file within a content: [offset, offset + length). */
+interface ServedFile {
+  name: string
+  offset: number
+  length: number
+}
+
+/** What the metrics want to know of readers. */
+export interface GatewayMeter {
+  readerCame(): void
+  readerLeft(): void
+  sent(bytes: number): void
+}
+
+export async function serveContent(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { queue, meter, root, path, download }: { queue: TaskQueue; meter: GatewayMeter; root: string; path: string; download: boolean }
+): Promise<FastifyReply> {
+  const content = queue.open(root)
+  const file = findFile(content.manifest, path)
+  const { headers } = request
+  const validators = { etag: `"${root}"`, lastModifiedMs: content.lastModifiedMs }
+  const type = mime.getType(file.name) ?? 'application/octet-stream'
+  reply.headers({
+    etag: validators.etag,
+    'last-modified': new Date(validators.lastModifiedMs).toUTCString(),
+    'cache-control': 'no-cache',
+    'accept-ranges': 'bytes',
+    // Content comes from strangers: it may be shown, but not act as if it were the dashboard.
+    'content-security-policy': "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'"
+  })
+  const verdict = evaluateConditions(
+    {
+      ifMatch: headers['if-match'],
+      ifNoneMatch: headers['if-none-match'],
+      ifModifiedSince: headers['if-modified-since'],
+      ifUnmodifiedSince: headers['if-unmodified-since']
+    },
+    validators
+  )
+  if (verdict !== 'go on') return reply.code(verdict).send()
+
+  reply.header('content-disposition', disposition(file.name, download))
+  // Range has a meaning for GET alone (RFC 9110, 14.2).
+  const wantsRange = request.method === 'GET' && ifRangeHolds(one(headers['if-range']), validators)
+  const choice = chooseRanges(wantsRange ? headers.range : undefined, file.length)
+  if (choice.kind === 'unsatisfiable') {
+    reply.header('content-range', `bytes */${file.length}`).removeHeader('content-disposition')
+    throw new RangeNotSatisfiableError(`the content has ${file.length} bytes`, {
+      range: headers.range?.slice(0, 200),
+      length: file.length
+    })
+  }
+  const ranges = choice.kind === 'whole' ? [{ start: 0, end: file.length }] : choice.ranges
+  const [first] = ranges
+  if (choice.kind === 'whole') reply.headers({ 'content-type': type, 'content-length': file.length })
+  else if (ranges.length === 1 && first !== undefined) {
+    reply
+      .code(206)
+      .headers({ 'content-type': type, 'content-length': first.end - first.start, 'content-range': contentRange(first, file) })
+  }
+  if (request.method === 'HEAD') return reply.send()
+  const source = { queue, meter, content, file }
+  if (choice.kind === 'whole' || ranges.length === 1) {
+    return sendParts(reply, source, [{ range: first as ByteRange, head: undefined }])
+  }
+
+  const boundary = randomBytes(12).toString('hex')
+  const parts = ranges.map(range => ({
+    range,
+    head: Buffer.from(`\r\n--${boundary}\r\ncontent-type: ${type}\r\ncontent-range: ${contentRange(range, file)}\r\n\r\n`)
+  }))
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  const bytes = parts.reduce((sum, { range, head }) => sum + head.byteLength + range.end - range.start, tail.byteLength)
+  reply.code(206).headers({ 'content-type': `multipart/byteranges; boundary=${boundary}`, 'content-length': bytes })
+  return sendParts(reply, source, parts, tail)
+}
+
+interface Part {
+  range: ByteRange
+  head: Uint8Array | undefined
+}
+
+interface Source {
+  queue: TaskQueue
+  meter: GatewayMeter
+  content: OpenContent
+  file: ServedFile
+}
+
+/**
+ * Writes the parts to the connection, a chunk at a time: the next one is asked for when the socket took the last, so that a slow reader
+ * slows the fetch, and buffers can be used again. Fastify's stream would hold several, each a fresh buffer.
+ */
+async function sendParts(
+  reply: FastifyReply,
+  { queue, meter, content, file }: Source,
+  parts: readonly Part[],
+  tail?: Uint8Array
+): Promise<FastifyReply> {
+  const { transfer } = content
+  const { raw } = reply
+  reply.hijack()
+  raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders)
+  const left = new AbortController()
+  raw.once('close', () => left.abort())
+  const leave = queue.readerCame(transfer.root)
+  meter.readerCame()
+  try {
+    for (const { range, head } of parts) {
+      if (head !== undefined) await write(raw, head)
+      const { signal } = left
+      for await (const chunk of transfer.read({
+        start: file.offset + range.start,
+        end: file.offset + range.end,
+        signal,
+        reuse: true
+      })) {
+        await write(raw, chunk)
+        meter.sent(chunk.byteLength)
+      }
+    }
+    raw.end(tail)
+  } catch (err) {
+    // The headers are out: a connection that ends early is how HTTP tells that the body is not whole.
+    if (!left.signal.aborted) reply.log.warn({ err, root: transfer.root }, 'reader cut off')
+    raw.destroy()
+  } finally {
+    leave()
+    meter.readerLeft()
+  }
+  return reply
+}
+
+/** Resolves when the operating system took the bytes; rejects when the connection ended. */
+function write(raw: ServerResponse, chunk: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    raw.write(chunk, err => (err == null ? resolve() : reject(err)))
+  })
+}
+
+/** Where each file of a folder lies; made once per manifest. */
+const layouts = new WeakMap<Manifest, Map<string, ServedFile>>()
+
+/** The file that a URL names. Names are looked up in the manifest, never on disk. */
+function findFile(manifest: Manifest, path: string): ServedFile {
+  if (manifest.files === undefined) {
+    if (path === '' || path === manifest.name) return { name: manifest.name, offset: 0, length: manifest.length }
+    throw new NotFoundError(`the content is one file, "${manifest.name}"`, { root: manifest.root, path })
+  }
+  let layout = layouts.get(manifest)
+  if (layout === undefined) {
+    layout = new Map()
+    let offset = 0
+    for (const file of manifest.files) {
+      layout.set(file.path, { name: file.path.split('/').at(-1) ?? file.path, offset, length: file.length })
+      offset += file.length
+    }
+    layouts.set(manifest, layout)
+  }
+  const file =
+    layout.get(path) ?? (path.startsWith(`${manifest.name}/`) ? layout.get(path.slice(manifest.name.length + 1)) : undefined)
+  if (file === undefined)
+    throw new NotFoundError('the folder has no such file; /v1/swarms/<root> lists them', { root: manifest.root, path })
+  return file
+}
+
+function contentRange({ start, end }: ByteRange, file: ServedFile): string {
+  return `bytes ${start}-${end - 1}/${file.length}`
+}
+
+/** RFC 6266: a plain name for old clients, the real one in UTF-8. */
+function disposition(name: string, download: boolean): string {
+  const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, '_')
+  const encoded = encodeURIComponent(name).replace(/['()*]/g, char => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+  return `${download ? 'attachment' : 'inline'}; filename="${plain}"; filename*=UTF-8''${encoded}`
+}
+
+function one(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value
+}

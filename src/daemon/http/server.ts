@@ -1,0 +1,184 @@
+/**
+ * The HTTP server: Fastify with its plugins, bounds, the guard in front of every route and one shape for every error.
+ *
+ * Invariants: no handler runs before the guard; bodies, headers, connections and waiting are bounded; whatever is thrown answers as
+ * `{ code, message, details }` of the errors' table, and only a bug of ours is logged as an error. Called by index.ts.
+ */
+
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import fastifyStatic from '@fastify/static'
+import swagger from '@fastify/swagger'
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
+import { httpStatusOf, InvalidOptionsError, NotFoundError, RequestRefusedError, SwarmError } from '../../errors.ts'
+import { errorBody } from '../task-queue.ts'
+import type { Uploads } from '../uploads/multipart.ts'
+import type { TusUploads } from '../uploads/tus.ts'
+import { dashboardFolder } from './dashboard-files.ts'
+import { checkRequest } from './guard.ts'
+import { type RoutesInit, routes } from './routes.ts'
+import { uploadRoutes } from './upload-routes.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answered without a token. */
+    isPublic?: boolean
+  }
+}
+
+export interface ServerInit extends RoutesInit {
+  log: FastifyBaseLogger
+  /** See guard.ts. */
+  localSecret: string
+  uploads: Uploads
+  tus: TusUploads
+}
+
+const MAX_BODY_BYTES = 1024 * 1024
+const MAX_HEADER_BYTES = 16 * 1024
+/** To receive a whole request. */
+const REQUEST_TIMEOUT_MS = 60_000
+const KEEP_ALIVE_MS = 15_000
+
+export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
+  const { options, metrics } = init
+  const app = fastify({
+    loggerInstance: init.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BODY_BYTES,
+    // Uploads take as long as they take; all others are timed below.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: 'idle',
+    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 20_000 },
+    routerOptions: { maxParamLength: 8192 },
+    exposeHeadRoutes: false
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  // Bodies are taken as they are: Fastify's own compiler would make null of a 0 where null is allowed.
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.server.maxConnections = options.maxConnections
+  // Only JSON is taken: what a form can send without asking first would let pages of others speak to us.
+  app.removeContentTypeParser('text/plain')
+
+  app.decorateRequest('trust', 'open')
+  app.addHook('onRequest', async request => {
+    const isPreflight = request.method === 'OPTIONS' && options.corsOrigins.includes(request.headers.origin ?? '')
+    request.trust = checkRequest(
+      {
+        method: request.method,
+        headers: request.headers,
+        isPublic: isPreflight || request.routeOptions.config.isPublic === true
+      },
+      { token: options.token, localSecret: init.localSecret, allowHosts: options.allowHosts, corsOrigins: options.corsOrigins }
+    )
+  })
+  app.addHook('onRequest', async request => {
+    const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
+    if (request.routeOptions.config.isUpload === true || (encoding === undefined && (length === undefined || length === '0')))
+      return
+    const timer = setTimeout(() => request.raw.destroy(), REQUEST_TIMEOUT_MS)
+    request.raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none'
+    metrics.observeRequest(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
+    request.log.debug(
+      {
+        method: request.method,
+        url: request.url.slice(0, 500),
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+        from: request.ip
+      },
+      'request'
+    )
+  })
+
+  app.setErrorHandler((thrown: FastifyError | Error, request, reply) => {
+    const err = translate(thrown)
+    const status = httpStatusOf(err)
+    if (status >= 500 && !(err instanceof SwarmError))
+      request.log.error({ err, url: request.url.slice(0, 500) }, 'request failed')
+    if (err instanceof RequestRefusedError && err.code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
+    if (status === 503) reply.header('retry-after', '5')
+    void reply.removeHeader('content-length')
+    return reply.code(status).type('application/json').send(errorBody(err))
+  })
+  app.setNotFoundHandler((request, reply) => {
+    return reply
+      .code(404)
+      .send(
+        errorBody(
+          new NotFoundError('there is nothing at this address', { method: request.method, path: request.url.slice(0, 200) })
+        )
+      )
+  })
+
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        imgSrc: ["'self'", 'data:'],
+        styleSrc: ["'self'"],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"]
+      }
+    },
+    // The daemon itself speaks plain HTTP; a proxy that adds TLS adds this too.
+    strictTransportSecurity: false
+  })
+  await app.register(cors, {
+    origin: options.corsOrigins.length === 0 ? false : options.corsOrigins,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
+  })
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'swarm daemon',
+        version: init.version,
+        description: 'Tasks, limits, folders, swarms and the range gateway of one node.'
+      },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: options.token === undefined ? [] : [{ token: [] }]
+    }
+  })
+  await app.register(routes, init)
+  await app.register(uploadRoutes, { uploads: init.uploads, tus: init.tus })
+  app.get('/v1/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+
+  const folder = dashboardFolder()
+  if (folder === undefined) {
+    app.get('/', { config: { isPublic: true }, schema: { hide: true } }, async (_request, reply) =>
+      reply.type('text/plain').send('swarm daemon\nThe dashboard is not built here: npm run build:dashboard\n')
+    )
+  } else {
+    await app.register(async scope => {
+      scope.addHook('onRoute', route => {
+        route.config = { ...route.config, isPublic: true }
+        route.schema = { hide: true }
+      })
+      await scope.register(fastifyStatic, { root: folder, wildcard: false, cacheControl: false, globIgnore: ['**/*.map'] })
+    })
+  }
+  return app
+}
+
+/** What Fastify and its plugins throw, as one of our errors. */
+function translate(err: FastifyError | Error): Error {
+  if (err instanceof SwarmError) return err
+  const { code, statusCode, validation, validationContext } = err as FastifyError
+  if (validation !== undefined) {
+    const [fault] = validation
+    const field = `${validationContext ?? 'request'}${fault?.instancePath ?? ''}`
+    return new InvalidOptionsError(`${field}: ${fault?.message ?? err.message}`, { field, ...fault?.params })
+  }
+  if (statusCode === 413) return new RequestRefusedError('too_large', err.message)
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new InvalidOptionsError(err.message, { reason: code })
+  return err
+}

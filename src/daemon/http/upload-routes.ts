@@ -1,0 +1,150 @@
+/**
+ * The routes of uploads: parts under `/v1/uploads`, tus under `/uploads`. Thin: uploads/ does the work.
+ */
+
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { InvalidOptionsError } from '../../errors.ts'
+import { CopyPart, ErrorBody, NewUpload, Part, Task, Upload, UploadList } from '../schema.ts'
+import type { Uploads } from '../uploads/multipart.ts'
+import type { TusUploads } from '../uploads/tus.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Its body may take as long as it keeps coming. */
+    isUpload?: boolean
+  }
+}
+
+/** A part without a byte for this long has failed. */
+const STALL_MS = 60_000
+const MAX_PART_BYTES = 5 * 1024 ** 3
+
+const Id = Type.Object({ id: Type.String({ maxLength: 64 }) })
+const IdAndPart = Type.Object({ id: Type.String({ maxLength: 64 }), part: Type.Integer({ minimum: 1, maximum: 10_000 }) })
+const replies = <T extends Record<number, Type.TSchema>>(good: T) => ({ ...good, '4xx': ErrorBody, '5xx': ErrorBody })
+
+export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: TusUploads }> = async (app, { uploads, tus }) => {
+  // Bodies are streams here, whatever they say they are; JSON stays JSON.
+  for (const type of ['application/octet-stream', 'application/offset+octet-stream']) {
+    app.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
+  }
+
+  app.post(
+    '/v1/uploads',
+    {
+      schema: {
+        tags: ['uploads'],
+        summary:
+          'Begin an upload in parts; with a root that is here already it is complete at once, with one that is unfinished it goes on',
+        body: NewUpload,
+        response: replies({ 200: Upload, 201: Upload })
+      }
+    },
+    async (request, reply) => {
+      const upload = await uploads.initiate({ kind: 'multipart', ...request.body })
+      return reply.code(upload.state === 'open' && upload.parts.length === 0 ? 201 : 200).send(upload)
+    }
+  )
+  app.get(
+    '/v1/uploads',
+    { schema: { tags: ['uploads'], summary: 'All uploads', response: replies({ 200: UploadList }) } },
+    async () => ({ uploads: uploads.list() })
+  )
+  app.get(
+    '/v1/uploads/:id',
+    { schema: { tags: ['uploads'], summary: 'Which parts are here', params: Id, response: replies({ 200: Upload }) } },
+    async request => uploads.status(request.params.id)
+  )
+  app.put(
+    '/v1/uploads/:id/parts/:part',
+    {
+      config: { isUpload: true },
+      bodyLimit: MAX_PART_BYTES,
+      schema: {
+        tags: ['uploads'],
+        summary:
+          'Send a part (application/octet-stream), with its SHA-256 in Content-Digest (sha-256=:…:) or x-amz-checksum-sha256',
+        consumes: ['application/octet-stream'],
+        params: IdAndPart,
+        response: replies({ 200: Part })
+      }
+    },
+    async (request, reply) => {
+      const { id, part } = request.params
+      const sha256 = checksumOf(request.headers)
+      request.raw.setTimeout(STALL_MS, () => request.raw.destroy())
+      const { file: _, ...saved } = await uploads.putPart(id, part, request.raw, sha256)
+      return reply.header('etag', `"${saved.checksum}"`).send(saved)
+    }
+  )
+  app.post(
+    '/v1/uploads/:id/parts/:part/copy',
+    {
+      schema: {
+        tags: ['uploads'],
+        summary: 'Fill a part from a content that the daemon has',
+        params: IdAndPart,
+        body: CopyPart,
+        response: replies({ 200: Part })
+      }
+    },
+    async request => {
+      const { file: _, ...saved } = await uploads.copyPart(request.params.id, request.params.part, request.body)
+      return saved
+    }
+  )
+  app.post(
+    '/v1/uploads/:id/complete',
+    {
+      schema: {
+        tags: ['uploads'],
+        summary: 'Put the parts together in order of their numbers, hash, and seed',
+        params: Id,
+        response: replies({ 200: Task })
+      }
+    },
+    async request => uploads.complete(request.params.id)
+  )
+  app.delete(
+    '/v1/uploads/:id',
+    {
+      schema: {
+        tags: ['uploads'],
+        summary: 'Give it up and delete its parts',
+        params: Id,
+        response: replies({ 204: Type.Null() })
+      }
+    },
+    async (request, reply) => {
+      await uploads.abort(request.params.id)
+      return reply.code(204).send(null)
+    }
+  )
+
+  for (const url of ['/uploads', '/uploads/*']) {
+    app.route({
+      method: ['POST', 'PATCH', 'HEAD', 'DELETE', 'OPTIONS'],
+      url,
+      config: { isUpload: true },
+      schema: { hide: true },
+      handler: async (request, reply) => {
+        // The library answers for itself; the guard and the bounds have run.
+        reply.hijack()
+        for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
+        request.raw.setTimeout(STALL_MS, () => request.raw.destroy())
+        await tus.handle(request.raw, reply.raw)
+      }
+    })
+  }
+}
+
+/** The SHA-256 that the client gave for the body; throws `InvalidOptionsError` for one that is none. */
+function checksumOf(headers: Readonly<Record<string, string | string[] | undefined>>): Uint8Array | undefined {
+  const digest = headers['content-digest']
+  const text = typeof digest === 'string' ? /sha-256=:([A-Za-z0-9+/=]+):/.exec(digest)?.[1] : headers['x-amz-checksum-sha256']
+  if (digest === undefined && text === undefined) return undefined
+  const bytes = Buffer.from(String(text ?? ''), 'base64')
+  if (bytes.byteLength !== 32) throw new InvalidOptionsError('the checksum is no SHA-256 in base64', { field: 'content-digest' })
+  return bytes
+}

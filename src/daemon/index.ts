@@ -1,0 +1,172 @@
+/**
+ * The daemon, composed: a node, its tasks on disk, limits, folders and the HTTP server in front.
+ *
+ * Invariants: HTTP answers before contents are opened again (`/readyz` tells); `stop` refuses new requests, lets running ones end within a
+ * bound, stores everything, leaves the swarms, and leaves no file that says we run. Called by `swarm daemon` and by tests.
+ */
+
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { MAX_MANIFEST_BYTES } from '../content/manifest.ts'
+import { InvalidOptionsError, StoreError } from '../errors.ts'
+import { loadManifestParser } from '../node/manifest-parser.ts'
+import { createNode } from '../node/node.ts'
+import type { SwarmNode } from '../node/types.ts'
+import { FolderScanner } from './folders.ts'
+import { buildServer } from './http/server.ts'
+import { LimitBoard } from './limits.ts'
+import { DaemonMetrics } from './metrics.ts'
+import type { DaemonOptions } from './options.ts'
+import { newSecret, removeRendezvous, writeRendezvous } from './rendezvous.ts'
+import { TaskQueue } from './task-queue.ts'
+import { TaskStore } from './task-store.ts'
+import { Uploads } from './uploads/multipart.ts'
+import { TusUploads } from './uploads/tus.ts'
+import { UploadStore } from './uploads/upload-store.ts'
+
+export interface Daemon {
+  /** Where HTTP listens, with the real port. */
+  readonly url: string
+  readonly node: SwarmNode
+  readonly options: DaemonOptions
+  /** Idempotent. */
+  stop(): Promise<void>
+}
+
+/** How long a reader may go on after `stop` was asked for. */
+const STOP_GRACE_MS = 5000
+
+/** Throws `InvalidOptionsError` (a second daemon, an address that is taken) or `StoreError`. */
+export async function startDaemon(
+  options: DaemonOptions,
+  log = pino({ level: options.logLevel, name: 'swarm' })
+): Promise<Daemon> {
+  for (const folder of [options.stateDir, options.completeDir, options.incompleteDir]) {
+    await mkdir(folder, { recursive: true }).catch(err => {
+      throw new StoreError('cannot make the folder', folder, err)
+    })
+  }
+  const store = new TaskStore(join(options.stateDir, 'tasks.sqlite'))
+  const undo: (() => Promise<void> | void)[] = [() => store.close()]
+  try {
+    const parseManifest = await loadManifestParser()
+    const limits = new LimitBoard(options.limits, store)
+    undo.unshift(() => limits.stop())
+    const node = await createNode({
+      ...options.node,
+      uploadBytesPerSecond: limits.inForce.uploadBytesPerSecond,
+      downloadBytesPerSecond: limits.inForce.downloadBytesPerSecond
+    })
+    undo.unshift(() => node.stop())
+    node.setLimits(limits.inForce)
+    const queue = new TaskQueue({
+      node,
+      store,
+      parseManifest,
+      completeDir: options.completeDir,
+      incompleteDir: options.incompleteDir,
+      limits: () => limits.inForce,
+      quotaBytes: () => limits.limits.quotaBytes,
+      stallMs: options.stallMs,
+      log
+    })
+    undo.unshift(() => queue.stop())
+    const uploadStore = new UploadStore(options.stateDir, join(options.incompleteDir, 'uploads'))
+    const { maxUploadBytes: maxBytes, uploadExpiryMs: expiryMs } = options
+    const uploads = new Uploads({
+      store: uploadStore,
+      queue,
+      stateDir: options.stateDir,
+      completeDir: options.completeDir,
+      maxBytes,
+      quotaBytes: () => limits.limits.quotaBytes,
+      expiryMs,
+      log
+    })
+    undo.unshift(() => uploads.stop())
+    const tus = new TusUploads(uploads, { maxBytes, expiryMs, allowOrigin: origin => options.corsOrigins.includes(origin) })
+    const scanner = new FolderScanner({
+      folders: options.folders,
+      parseManifest,
+      addFound: (manifest, path) => queue.addFound(manifest, path),
+      maxManifestBytes: MAX_MANIFEST_BYTES,
+      log
+    })
+    undo.unshift(() => scanner.stop())
+    limits.onChange(() => {
+      node.setLimits(limits.inForce)
+      queue.pump()
+      void queue.keepQuota().catch(err => log.warn({ err }, 'the quota could not be kept'))
+    })
+
+    let stopping = false
+    const localSecret = newSecret()
+    const app = await buildServer({
+      version: readVersion(),
+      startedMs: Date.now(),
+      options,
+      node,
+      queue,
+      limits,
+      uploads,
+      tus,
+      scanner,
+      metrics: new DaemonMetrics({ queue, limits }),
+      parseManifest,
+      isStopping: () => stopping,
+      log,
+      localSecret
+    })
+    const { host, port } = options.http
+    await app.listen({ host, port }).catch(err => {
+      const { code } = err as NodeJS.ErrnoException
+      throw new InvalidOptionsError(`http: cannot listen on ${host}:${port} (${code})`, { field: 'http', errno: code }, err)
+    })
+    const address = app.server.address() as AddressInfo
+    const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+    const url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`
+    undo.unshift(async () => {
+      const grace = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE_MS)
+      await app.close()
+      clearTimeout(grace)
+    })
+    await writeRendezvous(options.stateDir, { url, secret: localSecret, pid: process.pid })
+    undo.unshift(() => removeRendezvous(options.stateDir, process.pid))
+
+    queue.start()
+    scanner.scan().catch(err => log.warn({ err }, 'scan failed'))
+    if (options.watch) scanner.watch()
+    log.info(
+      { url, peer: node.peer, addresses: node.addresses(), stateDir: options.stateDir, tasks: queue.countByState() },
+      'daemon listens'
+    )
+
+    let stopped: Promise<void> | undefined
+    const stop = async (): Promise<void> => {
+      stopping = true
+      log.info('daemon stops')
+      for (const step of undo) await step()
+      log.info('daemon stopped')
+    }
+    return {
+      url,
+      node,
+      options,
+      stop: () => {
+        stopped ??= stop()
+        return stopped
+      }
+    }
+  } catch (err) {
+    for (const step of undo) await step()
+    throw err
+  }
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  return version
+}

@@ -1,0 +1,44 @@
+/**
+ * How the commands of the same user find the running daemon: a file in the state folder with its address and a secret of this run.
+ *
+ * Invariants: readable by its owner alone; written only once the daemon answers; a file left by a killed daemon is told from a live one
+ * by asking. Called by index.ts (writes) and client.ts (reads).
+ */
+
+import { randomBytes } from 'node:crypto'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export interface Rendezvous {
+  url: string
+  secret: string
+  pid: number
+}
+
+const FILE = 'daemon.json'
+
+export function newSecret(): string {
+  return randomBytes(24).toString('base64url')
+}
+
+export async function writeRendezvous(stateDir: string, rendezvous: Rendezvous): Promise<void> {
+  const path = join(stateDir, FILE)
+  const fresh = `${path}.${process.pid}`
+  await writeFile(fresh, `${JSON.stringify(rendezvous)}\n`, { mode: 0o600 })
+  await rename(fresh, path)
+}
+
+/** Removes the file if it is still ours. */
+export async function removeRendezvous(stateDir: string, pid: number): Promise<void> {
+  if ((await readRendezvous(stateDir))?.pid === pid) await rm(join(stateDir, FILE), { force: true })
+}
+
+/** Undefined when there is none, or it is not readable as one. */
+export async function readRendezvous(stateDir: string): Promise<Rendezvous | undefined> {
+  try {
+    const { url, secret, pid } = JSON.parse(await readFile(join(stateDir, FILE), 'utf8')) as Partial<Rendezvous>
+    return typeof url === 'string' && typeof secret === 'string' && typeof pid === 'number' ? { url, secret, pid } : undefined
+  } catch {
+    return undefined
+  }
+}

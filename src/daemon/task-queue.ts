@@ -1,0 +1,934 @@
+/**
+ * What the daemon is asked to have, and in which order it gets it.
+ *
+ * Invariants: at most `maxActiveDownloads` tasks download at once, the rest wait by priority and then in the order they came; one task
+ * per root; a change of state is stored before anybody is told; what was active when the process died is queued again in its old place,
+ * what was complete is seeded again. The node does the work; this decides when. Called by the routes, the scan and the composition.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import { stat } from 'node:fs/promises'
+import { formatLink, isLink, parseLink } from '../content/link.ts'
+import { formatManifest, type Manifest } from '../content/manifest.ts'
+import { InvalidOptionsError, NotFoundError, RequestRefusedError, StoreError, SwarmError } from '../errors.ts'
+import type { GetStatus, SwarmNode, Transfer, TransferSnapshot } from '../node/types.ts'
+import { formatBytes } from '../util/sizes.ts'
+import type { LimitsInForce } from './limits.ts'
+import type { AddTask, ErrorBody, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
+import type { TaskRecord, TaskStore } from './task-store.ts'
+
+export interface TaskQueueInit {
+  node: SwarmNode
+  store: TaskStore
+  parseManifest: (text: string) => Manifest
+  /** Finished content goes here unless a task says otherwise. */
+  completeDir: string
+  /** Unfinished content waits here; undefined: beside the output. */
+  incompleteDir: string | undefined
+  limits: () => LimitsInForce
+  quotaBytes: () => number
+  /** An active task without a new byte for this long lets the next one have its place, in milliseconds. */
+  stallMs: number
+  log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
+}
+
+/** What a caller asks for, paths already checked. */
+export interface NewTask {
+  source: { link: string } | { manifest: Manifest } | { seed: string; name?: string; pieceLength?: number }
+  output?: string | undefined
+  only?: string[] | undefined
+  peers?: string[] | undefined
+  origins?: string[] | undefined
+  originLimits?: AddTask['originLimits'] | undefined
+  /** Whether origins at private addresses may be asked. */
+  privateOrigins?: boolean | undefined
+  force?: boolean | undefined
+  priority?: number | undefined
+  pinned?: boolean | undefined
+  paused?: boolean | undefined
+  limits?: Partial<TaskLimits> | undefined
+}
+
+/** A task with what only this run knows of it. */
+interface Entry {
+  readonly record: TaskRecord
+  transfer: Transfer | undefined
+  /** Ends the opening of the transfer (finding, fetching the list, checking the disk). */
+  opening: AbortController | undefined
+  status: GetStatus | undefined
+  /** Why the queue holds it back, in words. */
+  heldBack: string | undefined
+  /** Totals of earlier transfers of this record in this and former runs. */
+  base: { downloaded: number; uploaded: number; wasted: number }
+  lastBytes: number
+  lastMovedMs: number
+  readers: number
+}
+
+/** A content that readers can be given. */
+export interface OpenContent {
+  readonly manifest: Manifest
+  readonly transfer: Transfer
+  readonly lastModifiedMs: number
+}
+
+const PERSIST_INTERVAL_MS = 5000
+const CHANGE_INTERVAL_MS = 250
+/** How many contents are opened at once after a start: each may hash what changed. */
+const RESTORE_AT_ONCE = 2
+/** More tasks than this are refused; each costs memory, announcements and rows. */
+const MAX_TASKS = 10_000
+
+export class TaskQueue {
+  readonly #init: TaskQueueInit
+  readonly #entries = new Map<string, Entry>()
+  readonly #byRoot = new Map<string, Entry>()
+  readonly #events = new EventEmitter()
+  readonly #changed = new Set<Entry>()
+  readonly #restoring = new Set<Entry>()
+  readonly #departed = { downloaded: 0, uploaded: 0, wasted: 0 }
+  #changeTimer: NodeJS.Timeout | undefined
+  #housekeeper: NodeJS.Timeout | undefined
+  #stopping = false
+  #pumping: Promise<void> = Promise.resolve()
+
+  constructor(init: TaskQueueInit) {
+    this.#init = init
+    this.#events.setMaxListeners(0)
+    for (const record of init.store.load()) {
+      if (record.state === 'active') {
+        record.state = 'queued'
+        init.store.save(record)
+      }
+      this.#insert(record)
+    }
+  }
+
+  /** Begins to work: complete contents are seeded again, the queue moves. */
+  start(): void {
+    this.#housekeeper = setInterval(() => this.#keepHouse(), PERSIST_INTERVAL_MS)
+    for (const entry of this.#entries.values()) if (entry.record.state === 'complete') this.#restoring.add(entry)
+    const waiting = [...this.#restoring]
+    const restore = async (): Promise<void> => {
+      for (let entry = waiting.shift(); entry !== undefined && !this.#stopping; entry = waiting.shift()) {
+        await this.#reopen(entry)
+        this.#restoring.delete(entry)
+      }
+    }
+    for (let i = 0; i < RESTORE_AT_ONCE; i++) void restore()
+    this.pump()
+  }
+
+  /** Contents still to be opened after the start. */
+  get restoring(): number {
+    return this.#restoring.size
+  }
+
+  /** Stores where everything stands and leaves all swarms. Active tasks go on when the daemon starts again. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    clearInterval(this.#housekeeper)
+    clearTimeout(this.#changeTimer)
+    await this.#pumping
+    const entries = [...this.#entries.values()]
+    for (const entry of entries) this.#absorbTotals(entry)
+    this.#init.store.save(...entries.map(({ record }) => record))
+    await Promise.all(entries.map(entry => this.#close(entry)))
+    this.#events.removeAllListeners()
+  }
+
+  // --- what callers ask ------------------------------------------------------------------------------------------------------
+
+  list(): Task[] {
+    const queued = this.#queued()
+    const rank = new Map(queued.map((entry, index) => [entry, index + 1]))
+    const group = (entry: Entry): number => (entry.record.state === 'active' ? 0 : entry.record.state === 'queued' ? 1 : 2)
+    return [...this.#entries.values()]
+      .sort(
+        (a, b) =>
+          group(a) - group(b) ||
+          (rank.get(a) ?? 0) - (rank.get(b) ?? 0) ||
+          (group(a) === 2 ? b.record.order - a.record.order : a.record.order - b.record.order)
+      )
+      .map(entry => this.#view(entry, rank.get(entry)))
+  }
+
+  get(id: string): Task {
+    return this.#viewOf(this.#entry(id))
+  }
+
+  /** The task of a root, or undefined. */
+  ofRoot(root: string): Task | undefined {
+    const entry = this.#byRoot.get(root)
+    return entry === undefined ? undefined : this.#viewOf(entry)
+  }
+
+  /** Adds a task; the one that is there already when its root is known. Throws what the node throws when a seed cannot be hashed. */
+  async add(request: NewTask, signal?: AbortSignal): Promise<{ task: Task; created: boolean }> {
+    if (this.#entries.size >= MAX_TASKS)
+      throw new RequestRefusedError('unavailable', `there are ${MAX_TASKS} tasks already; delete some`)
+    if ('seed' in request.source) return this.#addSeed(request, request.source, signal)
+    const { source } = request
+    const manifest = 'manifest' in source ? source.manifest : undefined
+    const link = 'link' in source ? parseLink(source.link) : undefined
+    const root = manifest?.root ?? (link?.root as string)
+    const known = this.#byRoot.get(root)
+    if (known !== undefined) return { task: await this.#wishAgain(known, request), created: false }
+
+    if (manifest !== undefined) this.#init.store.saveManifest(root, formatManifest(manifest))
+    const record = this.#newRecord(request, {
+      kind: 'get',
+      root,
+      name: manifest?.name ?? link?.name ?? root.slice(0, 16),
+      link: 'link' in source ? source.link : undefined,
+      length: manifest?.length ?? link?.length,
+      state: request.paused === true ? 'paused' : 'queued'
+    })
+    this.#init.store.save(record)
+    const entry = this.#insert(record)
+    this.#tell(entry)
+    this.pump()
+    return { task: this.#viewOf(entry), created: true }
+  }
+
+  /** Seeds a content whose file was found beside its manifest, or (kind 'get') is ours to delete. Throws `InvalidOptionsError` when the file is not what the manifest says. */
+  async addFound(manifest: Manifest, path: string, kind: 'get' | 'seed' = 'seed'): Promise<'added' | 'known'> {
+    const known = this.#byRoot.get(manifest.root)
+    if (known !== undefined && known.record.state === 'complete') return 'known'
+    if (known !== undefined && known.record.kind === 'get' && known.record.state === 'active') return 'known'
+    const transfer = await this.#openSeed(manifest.root, path, manifest)
+    if (known !== undefined) await this.#close(known)
+    const entry =
+      known ??
+      this.#insert(
+        this.#newRecord(
+          { source: { manifest } },
+          { kind, root: manifest.root, name: manifest.name, link: undefined, length: manifest.length, state: 'complete' }
+        )
+      )
+    this.#init.store.saveManifest(manifest.root, formatManifest(manifest))
+    this.#attach(entry, transfer)
+    await this.#becomeComplete(entry, transfer)
+    return 'added'
+  }
+
+  pause(id: string): Task {
+    const entry = this.#entry(id)
+    const { state } = entry.record
+    if (state !== 'queued' && state !== 'active' && state !== 'paused') throw this.#wrongState(entry, 'paused')
+    entry.opening?.abort()
+    entry.transfer?.pause()
+    this.#setState(entry, 'paused')
+    this.pump()
+    return this.#viewOf(entry)
+  }
+
+  resume(id: string): Task {
+    const entry = this.#entry(id)
+    const { state, kind } = entry.record
+    if (state === 'complete' || state === 'active' || state === 'queued') return this.#viewOf(entry)
+    entry.record.error = undefined
+    if (kind === 'seed') {
+      this.#setState(entry, 'complete')
+      void this.#reopen(entry)
+    } else {
+      this.#setState(entry, 'queued')
+      this.pump()
+    }
+    return this.#viewOf(entry)
+  }
+
+  /** Gives the download up; what was verified stays on disk and `resume` takes it up again. */
+  async cancel(id: string): Promise<Task> {
+    const entry = this.#entry(id)
+    const { state } = entry.record
+    if (state === 'complete' || state === 'evicted') throw this.#wrongState(entry, 'cancelled')
+    this.#setState(entry, 'cancelled')
+    await this.#close(entry)
+    this.pump()
+    return this.#viewOf(entry)
+  }
+
+  /** `privateOrigins`: whether the caller may name origins at private addresses. */
+  update(id: string, change: UpdateTask, privateOrigins = false): Task {
+    const entry = this.#entry(id)
+    const { record } = entry
+    if (change.priority !== undefined) record.priority = change.priority
+    if (change.pinned !== undefined) record.pinned = change.pinned
+    if (change.limits !== undefined) {
+      record.limits = { ...record.limits, ...change.limits }
+      entry.transfer?.setLimits(record.limits)
+    }
+    if (change.position !== undefined) this.#move(entry, change.position)
+    if (change.origins !== undefined) this.#setOrigins(entry, change.origins, privateOrigins)
+    this.#init.store.save(record)
+    this.#tell(entry)
+    this.pump()
+    // A fresh URL is what a task that failed for want of one waited for.
+    if (change.origins !== undefined && record.state === 'failed' && record.error?.code === 'origin_failed')
+      return this.resume(id)
+    return this.#viewOf(entry)
+  }
+
+  #setOrigins({ record, transfer }: Entry, origins: string[], isPrivateAllowed: boolean): void {
+    if (record.privateOrigins === true && !isPrivateAllowed) {
+      throw new RequestRefusedError(
+        'forbidden',
+        'this task may ask private addresses, so only its owner may change its origins',
+        { id: record.id }
+      )
+    }
+    record.origins = origins
+    if (record.state === 'active' || record.state === 'paused') transfer?.setOrigins(origins)
+  }
+
+  /** Forgets the task; with `data` also deletes what a download put on disk. What was seeded in place is never deleted. */
+  async remove(id: string, { data }: { data: boolean }): Promise<void> {
+    const entry = this.#entry(id)
+    if (data && entry.record.kind === 'seed') {
+      throw new RequestRefusedError('conflict', 'the file was there before it was shared; delete it yourself', {
+        path: entry.record.path
+      })
+    }
+    entry.opening?.abort()
+    if (data) await this.#deleteData(entry)
+    else await this.#close(entry)
+    this.#init.store.delete(entry.record)
+    this.#departed.downloaded += entry.record.bytesDownloaded
+    this.#departed.uploaded += entry.record.bytesUploaded
+    this.#departed.wasted += entry.record.bytesWasted
+    this.#entries.delete(id)
+    this.#byRoot.delete(entry.record.root)
+    this.#changed.delete(entry)
+    this.#events.emit('removed', id)
+    this.pump()
+  }
+
+  /** The manifest of a task as text. Throws `NotFoundError` while only a link is known. */
+  manifestText(id: string): string {
+    const entry = this.#entry(id)
+    const text = this.#init.store.manifest(entry.record.root)
+    if (text === undefined) throw new NotFoundError('no peer gave the piece list yet', { id })
+    return text
+  }
+
+  /**
+   * A content to read from. Throws `NotFoundError` for a root that nobody asked for, `RequestRefusedError` ('unavailable') while it is
+   * not open, with how long to wait.
+   */
+  open(root: string): OpenContent {
+    const entry = this.#byRoot.get(root)
+    if (entry === undefined) throw new NotFoundError('no task has this root', { root })
+    const { record, transfer } = entry
+    if (transfer === undefined) {
+      const why = record.error?.message ?? entry.heldBack ?? entry.status?.text ?? `it is ${record.state}`
+      throw new RequestRefusedError('unavailable', `the content is not open: ${why}`, { root, state: record.state })
+    }
+    return { manifest: transfer.manifest, transfer, lastModifiedMs: record.lastModifiedMs }
+  }
+
+  /** A reader came; returns what to call when it leaves. While there are readers the content is not evicted. */
+  readerCame(root: string): () => void {
+    const entry = this.#byRoot.get(root)
+    if (entry === undefined) return () => {}
+    entry.readers++
+    entry.record.lastUsedMs = Date.now()
+    let left = false
+    return () => {
+      if (left) return
+      left = true
+      entry.readers--
+      entry.record.lastUsedMs = Date.now()
+    }
+  }
+
+  transfers(): Transfer[] {
+    return [...this.#entries.values()].flatMap(({ transfer }) => (transfer === undefined ? [] : [transfer]))
+  }
+
+  transferOf(root: string): Transfer | undefined {
+    return this.#byRoot.get(root)?.transfer
+  }
+
+  /** Bytes of disk that downloads take, or will when active ones are complete. */
+  get usedBytes(): number {
+    let used = 0
+    for (const { record } of this.#entries.values()) used += claimedBytes(record)
+    return used
+  }
+
+  /** Payload bytes over all tasks, deleted ones included: what counters count never falls. */
+  totals(): { downloaded: number; uploaded: number; wasted: number } {
+    const totals = { ...this.#departed }
+    for (const { record } of this.#entries.values()) {
+      totals.downloaded += record.bytesDownloaded
+      totals.uploaded += record.bytesUploaded
+      totals.wasted += record.bytesWasted
+    }
+    return totals
+  }
+
+  countByState(): Record<TaskState, number> {
+    const counts = { queued: 0, active: 0, paused: 0, complete: 0, failed: 0, cancelled: 0, evicted: 0 }
+    for (const { record } of this.#entries.values()) counts[record.state]++
+    return counts
+  }
+
+  /** Tasks that changed (each at most four times a second), and ids that are gone. */
+  watch(listener: { changed: (task: Task) => void; removed: (id: string) => void }): () => void {
+    this.#events.on('changed', listener.changed)
+    this.#events.on('removed', listener.removed)
+    return () => {
+      this.#events.off('changed', listener.changed)
+      this.#events.off('removed', listener.removed)
+    }
+  }
+
+  /** Starts what may start now, and sends back to the queue what may not be active any more. */
+  pump(): void {
+    this.#pumping = this.#pumping.then(() => this.#pump()).catch(err => this.#init.log.warn({ err }, 'the queue could not move'))
+  }
+
+  // --- the queue -------------------------------------------------------------------------------------------------------------
+
+  async #pump(): Promise<void> {
+    if (this.#stopping) return
+    const most = this.#init.limits().maxActiveDownloads
+    const active = [...this.#entries.values()]
+      .filter(({ record }) => record.state === 'active' && record.kind === 'get')
+      .sort(byTurn)
+    for (const entry of active.slice(most)) await this.#sendBack(entry)
+    let free = most - active.length
+    for (const entry of this.#queued()) {
+      if (free <= 0) break
+      if (!(await this.#makeRoom(entry))) continue
+      if (entry.record.state !== 'queued' || this.#stopping) continue
+      free--
+      void this.#run(entry)
+    }
+  }
+
+  #queued(): Entry[] {
+    return [...this.#entries.values()].filter(({ record }) => record.state === 'queued').sort(byTurn)
+  }
+
+  /** Back into the queue, in its old place. */
+  async #sendBack(entry: Entry): Promise<void> {
+    this.#setState(entry, 'queued')
+    await this.#close(entry)
+  }
+
+  async #run(entry: Entry): Promise<void> {
+    const { record } = entry
+    entry.heldBack = undefined
+    record.startedMs = Date.now()
+    this.#setState(entry, 'active')
+    try {
+      if (entry.transfer !== undefined) {
+        entry.transfer.resume()
+        entry.lastMovedMs = performance.now()
+        return
+      }
+      const transfer = await this.#openGet(entry)
+      if (transfer === undefined) return
+      this.#attach(entry, transfer)
+      transfer.completed.then(
+        () => this.#becomeComplete(entry, transfer),
+        err => this.#fail(entry, err, transfer)
+      )
+    } catch (err) {
+      this.#fail(entry, err, undefined)
+    }
+  }
+
+  /** Opens the download; undefined when somebody stopped it meanwhile. */
+  async #openGet(entry: Entry): Promise<Transfer | undefined> {
+    const { record } = entry
+    const opening = new AbortController()
+    entry.opening = opening
+    try {
+      const text = this.#init.store.manifest(record.root)
+      const transfer = await this.#init.node.get(text === undefined ? (record.link as string) : this.#init.parseManifest(text), {
+        signal: opening.signal,
+        output: record.path ?? record.output ?? `${this.#init.completeDir}/`,
+        peers: record.peers,
+        origins: record.origins ?? [],
+        origin: { ...record.originLimits, allowPrivate: record.privateOrigins === true },
+        force: record.force,
+        ...(record.only === undefined ? {} : { only: record.only }),
+        ...(this.#init.incompleteDir === undefined ? {} : { incompleteDir: this.#init.incompleteDir }),
+        onStatus: status => {
+          entry.status = status
+          entry.lastMovedMs = performance.now()
+          this.#tell(entry)
+        }
+      })
+      if (opening.signal.aborted || this.#stopping) {
+        await transfer.close()
+        return undefined
+      }
+      if (text === undefined) this.#init.store.saveManifest(record.root, formatManifest(transfer.manifest))
+      record.name = transfer.manifest.name
+      record.length = transfer.manifest.length
+      record.path = transfer.path
+      this.#init.store.save(record)
+      if (!(await this.#makeRoom(entry))) {
+        await transfer.close()
+        if (record.state === 'active') this.#setState(entry, 'queued')
+        return undefined
+      }
+      return transfer
+    } catch (err) {
+      if (opening.signal.aborted) return undefined
+      throw err
+    } finally {
+      if (entry.opening === opening) {
+        entry.opening = undefined
+        entry.status = undefined
+      }
+    }
+  }
+
+  #attach(entry: Entry, transfer: Transfer): void {
+    entry.transfer = transfer
+    entry.lastMovedMs = performance.now()
+    entry.lastBytes = -1
+    const { limits } = entry.record
+    if (limits.downloadBytesPerSecond > 0 || limits.uploadBytesPerSecond > 0) transfer.setLimits(limits)
+    transfer.on('progress', () => this.#tell(entry))
+    transfer.on('warning', warning => this.#init.log.warn({ root: transfer.root, ...warning }, 'transfer warning'))
+  }
+
+  async #becomeComplete(entry: Entry, transfer: Transfer): Promise<void> {
+    const { record } = entry
+    if (entry.transfer !== transfer) return
+    record.path = transfer.path
+    record.length = transfer.manifest.length
+    this.#recordTotals(entry, transfer.snapshot())
+    record.finishedMs ??= Date.now()
+    record.lastUsedMs = Date.now()
+    record.error = undefined
+    record.force = false
+    this.#setState(entry, 'complete')
+    this.#init.log.info({ root: record.root, name: record.name, path: record.path }, 'content complete')
+    this.pump()
+  }
+
+  #fail(entry: Entry, err: unknown, transfer: Transfer | undefined): void {
+    if (entry.transfer !== transfer || this.#stopping || !this.#entries.has(entry.record.id)) return
+    if (entry.record.state !== 'active' && entry.record.state !== 'complete') return
+    this.#absorbTotals(entry)
+    entry.transfer = undefined
+    entry.record.error = errorBody(err)
+    this.#setState(entry, 'failed')
+    this.#init.log.warn({ root: entry.record.root, error: entry.record.error }, 'task failed')
+    void transfer?.close()
+    this.pump()
+  }
+
+  // --- seeds -----------------------------------------------------------------------------------------------------------------
+
+  async #addSeed(
+    request: NewTask,
+    source: { seed: string; name?: string; pieceLength?: number },
+    signal: AbortSignal | undefined
+  ): Promise<{ task: Task; created: boolean }> {
+    const { seed: path, name, pieceLength } = source
+    const transfer = await this.#init.node.seed(path, {
+      ...(name === undefined ? {} : { name }),
+      ...(pieceLength === undefined ? {} : { pieceLength }),
+      ...(signal === undefined ? {} : { signal })
+    })
+    const { manifest } = transfer
+    const known = this.#byRoot.get(manifest.root)
+    if (known?.transfer === transfer) return { task: this.#viewOf(known), created: false }
+    this.#init.store.saveManifest(manifest.root, formatManifest(manifest))
+    if (known !== undefined) await this.#close(known)
+    const entry =
+      known ??
+      this.#insert({
+        ...this.#newRecord(request, {
+          kind: 'seed',
+          root: manifest.root,
+          name: manifest.name,
+          link: undefined,
+          length: manifest.length,
+          state: 'complete'
+        }),
+        lastModifiedMs: (await stat(path)).mtimeMs
+      })
+    this.#attach(entry, transfer)
+    await this.#becomeComplete(entry, transfer)
+    return { task: this.#viewOf(entry), created: known === undefined }
+  }
+
+  /** Seeds what was complete before; a content that is gone or changed becomes failed and says so. */
+  async #reopen(entry: Entry): Promise<void> {
+    const { record } = entry
+    try {
+      const path = record.path as string
+      const text = this.#init.store.manifest(record.root)
+      if (text === undefined) throw new StoreError('the manifest is gone from the task store', path)
+      const manifest = this.#init.parseManifest(text)
+      const transfer = await this.#openSeed(record.root, path, manifest, record.only)
+      if (this.#stopping || record.state !== 'complete' || !this.#entries.has(record.id)) {
+        await transfer.close()
+        return
+      }
+      this.#attach(entry, transfer)
+      this.#tell(entry)
+    } catch (err) {
+      this.#fail(entry, err, undefined)
+    }
+  }
+
+  /** A seeding transfer of what lies at `path`, checked against the root. Unchanged files are not read again (the node remembers them). */
+  async #openSeed(root: string, path: string, manifest: Manifest, only?: string[]): Promise<Transfer> {
+    await stat(path).catch(err => {
+      throw (err as NodeJS.ErrnoException).code === 'ENOENT'
+        ? new NotFoundError('the content is gone from disk', { path })
+        : new StoreError('cannot look at the content', path, err)
+    })
+    if (only !== undefined) return this.#init.node.get(manifest, { output: path, only })
+    const transfer = await this.#init.node.seed(path, { name: manifest.name, pieceLength: manifest.pieceLength })
+    if (transfer.root === root) return transfer
+    if (!this.#byRoot.has(transfer.root)) await transfer.close()
+    throw new RequestRefusedError('conflict', 'the content on disk is not what the manifest says; resume to get it again', {
+      path
+    })
+  }
+
+  // --- disk quota ------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Whether the task's content fits the quota, after deleting the least recently used complete, unpinned contents that nobody reads.
+   * Fails the task when it can never fit; otherwise notes why it waits.
+   */
+  async #makeRoom(entry: Entry): Promise<boolean> {
+    const quota = this.#init.quotaBytes()
+    const { record } = entry
+    const length = record.length ?? 0
+    if (quota === 0) return true
+    if (length > quota) {
+      const message = `${formatBytes(length)} never fit the disk quota of ${formatBytes(quota)}`
+      record.error = { code: 'store_error', message, details: { errno: 'EDQUOT', length, quota } }
+      this.#setState(entry, 'failed')
+      return false
+    }
+    const others = (): number => this.usedBytes - claimedBytes(record)
+    const evictable = [...this.#entries.values()]
+      .filter(other => other !== entry && isEvictable(other))
+      .sort((a, b) => a.record.lastUsedMs - b.record.lastUsedMs || a.record.order - b.record.order)
+    const reclaimable = evictable.reduce((sum, other) => sum + claimedBytes(other.record), 0)
+    if (others() + length - reclaimable > quota) {
+      entry.heldBack = `disk quota: needs ${formatBytes(length)}, ${formatBytes(Math.max(0, quota - others() + reclaimable))} can be had of ${formatBytes(quota)}`
+      this.#tell(entry)
+      return false
+    }
+    for (const other of evictable) {
+      if (others() + length <= quota) break
+      await this.#evict(other)
+    }
+    entry.heldBack = undefined
+    return true
+  }
+
+  /** Deletes over the quota after it was lowered, as far as nobody uses the contents. */
+  async keepQuota(): Promise<void> {
+    const quota = this.#init.quotaBytes()
+    if (quota === 0) return
+    const evictable = [...this.#entries.values()].filter(isEvictable).sort((a, b) => a.record.lastUsedMs - b.record.lastUsedMs)
+    for (const entry of evictable) {
+      if (this.usedBytes <= quota) return
+      await this.#evict(entry)
+    }
+  }
+
+  async #evict(entry: Entry): Promise<void> {
+    const { record } = entry
+    this.#init.log.info({ root: record.root, path: record.path, bytes: record.length }, 'evicted to keep the disk quota')
+    this.#setState(entry, 'evicted')
+    await this.#deleteData(entry)
+    record.bytesDone = 0
+    this.#init.store.save(record)
+  }
+
+  // --- small parts -----------------------------------------------------------------------------------------------------------
+
+  #entry(id: string): Entry {
+    const entry = this.#entries.get(id)
+    if (entry === undefined) throw new NotFoundError('no such task', { id })
+    return entry
+  }
+
+  #insert(record: TaskRecord): Entry {
+    const entry: Entry = {
+      record,
+      transfer: undefined,
+      opening: undefined,
+      status: undefined,
+      heldBack: undefined,
+      base: { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted },
+      lastBytes: -1,
+      lastMovedMs: performance.now(),
+      readers: 0
+    }
+    this.#entries.set(record.id, entry)
+    this.#byRoot.set(record.root, entry)
+    return entry
+  }
+
+  #newRecord(request: NewTask, facts: Pick<TaskRecord, 'kind' | 'root' | 'name' | 'link' | 'length' | 'state'>): TaskRecord {
+    const nowMs = Date.now()
+    return {
+      id: randomUUID(),
+      ...facts,
+      order: this.#lastOrder() + 1,
+      priority: request.priority ?? 0,
+      pinned: request.pinned ?? false,
+      limits: { downloadBytesPerSecond: 0, uploadBytesPerSecond: 0, ...request.limits },
+      output: request.output,
+      only: request.only,
+      peers: request.peers ?? [],
+      origins: request.origins ?? [],
+      ...(request.originLimits === undefined ? {} : { originLimits: request.originLimits }),
+      privateOrigins: request.privateOrigins === true,
+      force: request.force ?? false,
+      path: undefined,
+      bytesDone: 0,
+      bytesDownloaded: 0,
+      bytesUploaded: 0,
+      bytesWasted: 0,
+      error: undefined,
+      createdMs: nowMs,
+      startedMs: undefined,
+      finishedMs: undefined,
+      lastUsedMs: nowMs,
+      lastModifiedMs: nowMs
+    }
+  }
+
+  #lastOrder(): number {
+    let last = 0
+    for (const { record } of this.#entries.values()) last = Math.max(last, record.order)
+    return last
+  }
+
+  /** Asked again for a root that we have: new peers help, a task that was given up starts anew. */
+  async #wishAgain(entry: Entry, request: NewTask): Promise<Task> {
+    const { record } = entry
+    const { output } = request
+    if (output !== undefined && output !== record.output && output !== record.path) {
+      throw new RequestRefusedError(
+        'conflict',
+        `this content is a task already, with its output at ${record.path ?? record.output ?? 'the complete folder'}`,
+        {
+          id: record.id,
+          root: record.root
+        }
+      )
+    }
+    if (request.origins !== undefined && request.origins.length > 0)
+      this.#setOrigins(entry, request.origins, request.privateOrigins === true)
+    record.peers = [...new Set([...record.peers, ...(request.peers ?? [])])].slice(-100)
+    this.#init.store.save(record)
+    return record.state === 'failed' || record.state === 'cancelled' || record.state === 'evicted'
+      ? this.resume(record.id)
+      : this.#viewOf(entry)
+  }
+
+  /** Places the entry among the queued ones of its priority by giving their orders out anew. */
+  #move(entry: Entry, position: number): void {
+    if (entry.record.state !== 'queued') throw this.#wrongState(entry, 'moved in the queue')
+    const peers = this.#queued().filter(({ record }) => record.priority === entry.record.priority)
+    const orders = peers.map(({ record }) => record.order)
+    const others = peers.filter(other => other !== entry)
+    others.splice(position - 1, 0, entry)
+    for (const [index, { record }] of others.entries()) record.order = orders[index] as number
+    this.#init.store.save(...others.map(({ record }) => record))
+    for (const other of others) this.#tell(other)
+  }
+
+  async #close(entry: Entry): Promise<void> {
+    entry.opening?.abort()
+    this.#absorbTotals(entry)
+    const { transfer } = entry
+    entry.transfer = undefined
+    await transfer?.close()
+  }
+
+  async #deleteData(entry: Entry): Promise<void> {
+    const { record } = entry
+    const text = this.#init.store.manifest(record.root)
+    await this.#close(entry)
+    if (record.path === undefined || text === undefined) return
+    const { incompleteDir } = this.#init
+    await this.#init.node.remove(this.#init.parseManifest(text), {
+      output: record.path,
+      finished: record.finishedMs !== undefined,
+      ...(record.only === undefined ? {} : { only: record.only }),
+      ...(incompleteDir === undefined ? {} : { incompleteDir })
+    })
+    record.finishedMs = undefined
+  }
+
+  /** Takes the transfer's totals over into the record. */
+  #absorbTotals(entry: Entry): void {
+    const snapshot = entry.transfer?.snapshot()
+    if (snapshot === undefined) return
+    this.#recordTotals(entry, snapshot)
+    const { record } = entry
+    entry.base = { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted }
+  }
+
+  #recordTotals({ record, base }: Entry, snapshot: TransferSnapshot): void {
+    record.bytesDone = snapshot.bytesDone
+    record.bytesDownloaded = base.downloaded + snapshot.bytesDownloaded
+    record.bytesWasted = base.wasted + snapshot.bytesWasted
+    const uploaded = base.uploaded + snapshot.bytesUploaded
+    if (uploaded > record.bytesUploaded) record.lastUsedMs = Date.now()
+    record.bytesUploaded = uploaded
+  }
+
+  /** Every five seconds: progress to disk, and places of those that stand still to those that wait. */
+  #keepHouse(): void {
+    const dirty: TaskRecord[] = []
+    for (const entry of this.#entries.values()) {
+      const snapshot = entry.transfer?.snapshot()
+      if (snapshot === undefined) continue
+      const before = entry.record.bytesDone + entry.record.bytesUploaded
+      this.#recordTotals(entry, snapshot)
+      if (entry.record.bytesDone + entry.record.bytesUploaded !== before) dirty.push(entry.record)
+      if (snapshot.bytesDone !== entry.lastBytes) {
+        entry.lastBytes = snapshot.bytesDone
+        entry.lastMovedMs = performance.now()
+      }
+    }
+    this.#init.store.save(...dirty)
+    void this.#yieldPlaces()
+  }
+
+  async #yieldPlaces(): Promise<void> {
+    if (this.#stopping) return
+    let waiting = this.#queued().filter(({ heldBack }) => heldBack === undefined).length
+    for (const entry of this.#entries.values()) {
+      if (waiting === 0) break
+      const { record } = entry
+      const stalledMs = performance.now() - entry.lastMovedMs
+      if (record.state !== 'active' || record.kind !== 'get' || entry.readers > 0 || stalledMs < this.#init.stallMs) continue
+      waiting--
+      record.order = this.#lastOrder() + 1
+      this.#init.log.info({ root: record.root, name: record.name }, 'nothing arrives: goes to the end of the queue')
+      await this.#sendBack(entry)
+    }
+    this.pump()
+  }
+
+  #setState(entry: Entry, state: TaskState): void {
+    entry.record.state = state
+    if (state !== 'queued') entry.heldBack = undefined
+    this.#init.store.save(entry.record)
+    this.#tell(entry)
+  }
+
+  #wrongState({ record }: Entry, verb: string): SwarmError {
+    return new RequestRefusedError('conflict', `a task that is ${record.state} cannot be ${verb}`, {
+      id: record.id,
+      state: record.state
+    })
+  }
+
+  #tell(entry: Entry): void {
+    this.#changed.add(entry)
+    if (this.#stopping) return
+    this.#changeTimer ??= setTimeout(() => {
+      this.#changeTimer = undefined
+      const changed = [...this.#changed]
+      this.#changed.clear()
+      if (this.#events.listenerCount('changed') === 0) return
+      for (const each of changed) this.#events.emit('changed', this.#viewOf(each))
+    }, CHANGE_INTERVAL_MS)
+  }
+
+  #viewOf(entry: Entry): Task {
+    const place = entry.record.state === 'queued' ? this.#queued().indexOf(entry) + 1 : undefined
+    return this.#view(entry, place)
+  }
+
+  #view(entry: Entry, place: number | undefined): Task {
+    const { record, transfer, status } = entry
+    const snapshot = transfer?.snapshot()
+    if (snapshot !== undefined) this.#recordTotals(entry, snapshot)
+    const waitingFor = entry.heldBack ?? snapshot?.waitingFor ?? status?.text
+    return {
+      id: record.id,
+      kind: record.kind,
+      root: record.root,
+      name: record.name,
+      state: record.state,
+      position: place ?? null,
+      priority: record.priority,
+      pinned: record.pinned,
+      limits: record.limits,
+      bytesTotal: snapshot?.bytesTotal ?? record.length ?? null,
+      bytesDone: record.bytesDone,
+      pieceCount: snapshot?.pieceCount ?? null,
+      piecesDone: snapshot?.piecesDone ?? null,
+      downloadRate: snapshot?.downloadRate ?? 0,
+      uploadRate: snapshot?.uploadRate ?? 0,
+      etaMs: snapshot?.etaMs ?? null,
+      neighbours: snapshot?.neighbours ?? 0,
+      bytesDownloaded: record.bytesDownloaded,
+      bytesUploaded: record.bytesUploaded,
+      bytesWasted: record.bytesWasted,
+      origin: originView(snapshot),
+      waitingFor: record.state === 'active' || record.state === 'queued' ? (waitingFor ?? null) : null,
+      path: record.path ?? record.output ?? null,
+      link: transfer?.link() ?? record.link ?? linkOf(record),
+      url: `/files/${record.root}/${encodeURIComponent(record.name)}`,
+      error: record.error ?? null,
+      createdMs: record.createdMs,
+      startedMs: record.startedMs ?? null,
+      finishedMs: record.finishedMs ?? null,
+      lastUsedMs: record.lastUsedMs
+    }
+  }
+}
+
+/** Whose turn is first: higher priority, then who came first. Orders are unique, so this is total. */
+function byTurn(a: Entry, b: Entry): number {
+  return b.record.priority - a.record.priority || a.record.order - b.record.order
+}
+
+/** Disk that a record takes of the quota: all of what is active or complete, of others what they have. Seeds lie where they lay before. */
+function claimedBytes(record: TaskRecord): number {
+  if (record.kind === 'seed' || record.state === 'evicted') return 0
+  return record.state === 'active' || record.state === 'complete' ? (record.length ?? record.bytesDone) : record.bytesDone
+}
+
+function isEvictable({ record, readers }: Entry): boolean {
+  return record.kind === 'get' && record.state === 'complete' && !record.pinned && readers === 0
+}
+
+function originView(snapshot: TransferSnapshot | undefined): Task['origin'] {
+  if (snapshot?.origin === undefined) return null
+  return { ...snapshot.origin, urls: snapshot.origin.urls.map(({ url, fault }) => ({ url, fault: fault ?? null })) }
+}
+
+function linkOf(record: TaskRecord): string {
+  return formatLink({ root: record.root, name: record.name, ...(record.length === undefined ? {} : { length: record.length }) })
+}
+
+/** Anything thrown in the one shape of the API. */
+export function errorBody(err: unknown): ErrorBody {
+  if (err instanceof SwarmError) return { code: err.code, message: err.message, details: { ...err.details } }
+  return { code: 'internal', message: err instanceof Error ? err.message : String(err), details: {} }
+}
+
+/** Reads a `source` of the API that is a link; anything else is a caller's mistake. */
+export function checkLink(text: string): string {
+  if (!isLink(text)) throw new InvalidOptionsError('source is neither a swarm: link nor an http(s) URL', { field: 'source' })
+  parseLink(text)
+  return text
+}

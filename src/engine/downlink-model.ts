@@ -1,0 +1,66 @@
+/**
+ * How many pieces a leecher lets come at once, learnt from how they come.
+ *
+ * When downlinks are no wider than uplinks, several uploaders that each choose the same needy leecher fill its downlink's queue while
+ * other leechers get nothing and the uploaders' windows stand still. So a leecher takes offers only up to what its downlink delivers
+ * in the time that a piece takes at best (Little's law), and a few more: a wide downlink raises the limit by those with every round, a
+ * narrow one stays at a few pieces.
+ */
+
+const RATE_WINDOW_MS = 6000
+const SERVICE_WINDOW_MS = 20_000
+/** Pieces on top: uploaders hold accepted requests ready, and the estimate needs room to grow. */
+const READY_PIECES = 3
+
+export class DownlinkModel {
+  #receivedBytes = 0
+  // Best of this and the previous half window.
+  #rateNow = 0
+  #rateBefore = 0
+  #rateSinceMs: number
+  #serviceNow = Number.POSITIVE_INFINITY
+  #serviceBefore = Number.POSITIVE_INFINITY
+  #serviceSinceMs: number
+  #typicalMs = 0
+
+  constructor(nowMs: number) {
+    this.#rateSinceMs = nowMs
+    this.#serviceSinceMs = nowMs
+  }
+
+  /** What pieces usually take from request to arrival, in ms; 0 when unknown. */
+  get typicalMs(): number {
+    return this.#typicalMs
+  }
+
+  /** All bytes received so far: note it when requesting a piece. */
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
+  /** A piece arrived `serviceMs` after its request, when `bytesBefore` had been received. */
+  record(bytes: number, bytesBefore: number, serviceMs: number, nowMs: number): void {
+    this.#receivedBytes += bytes
+    this.#typicalMs = this.#typicalMs === 0 ? serviceMs : this.#typicalMs + (serviceMs - this.#typicalMs) / 16
+    if (nowMs - this.#rateSinceMs > RATE_WINDOW_MS / 2) {
+      this.#rateBefore = this.#rateNow
+      this.#rateNow = 0
+      this.#rateSinceMs = nowMs
+    }
+    if (nowMs - this.#serviceSinceMs > SERVICE_WINDOW_MS / 2) {
+      this.#serviceBefore = this.#serviceNow
+      this.#serviceNow = Number.POSITIVE_INFINITY
+      this.#serviceSinceMs = nowMs
+    }
+    this.#rateNow = Math.max(this.#rateNow, (this.#receivedBytes - bytesBefore) / serviceMs)
+    this.#serviceNow = Math.min(this.#serviceNow, serviceMs)
+  }
+
+  /** Pieces of `pieceBytes` that may be on their way. */
+  limitPieces(pieceBytes: number): number {
+    const rate = Math.max(this.#rateNow, this.#rateBefore)
+    const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)
+    if (rate === 0) return READY_PIECES + 1
+    return Math.floor((rate * serviceMs) / pieceBytes) + READY_PIECES
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * Who our neighbours are, whom to dial next, whom to let go.
+ *
+ * The graph should be close to a random one of moderate degree: we dial up to {@link DIAL_SHARE} of `maxNeighbours` and leave the rest to
+ * those who dial us, so that a newcomer finds room. Candidates come from anywhere and are bounded; the least useful are forgotten.
+ *
+ * Invariants: neighbours and dials under way never exceed `maxNeighbours`; a banned peer is neither dialled nor accepted.
+ * Used by swarm.ts.
+ */
+
+import type { Random } from '../util/random.ts'
+import { distanceOf, FARTHEST } from './locality.ts'
+import { Neighbour } from './neighbour.ts'
+import type { SwarmState } from './state.ts'
+import type { Input, PeerKey, PeerSource } from './types.ts'
+
+/** Share of `maxNeighbours` that we fill by dialling. */
+const DIAL_SHARE = 0.7
+const MAX_DIALS = 8
+const DIAL_TIMEOUT_MS = 30_000
+const FIRST_RETRY_MS = 2000
+const MAX_RETRY_MS = 300_000
+/** Failed dials in a row after which a candidate is forgotten, unless the user gave it. */
+const MAX_FAILURES = 6
+const FIRST_FIND_MS = 1000
+const MAX_FIND_MS = 30_000
+const MAX_BANS = 4096
+/** How long slots are kept for near peers before any is known. */
+const NEAR_PATIENCE_MS = 10_000
+const SOURCE_TRUST: Readonly<Record<PeerSource, number>> = { given: 0, hint: 1, mdns: 2, neighbour: 3, dht: 4, gossip: 5 }
+
+interface Candidate {
+  readonly key: PeerKey
+  source: PeerSource
+  isSeeder: boolean
+  /** A neighbour says that it shares a label with us. */
+  isNear: boolean
+  failures: number
+  nextDialMs: number
+}
+
+export class PeerSet {
+  readonly #state: SwarmState
+  readonly #random: Random
+  readonly #labels: Readonly<Record<string, string>>
+  readonly #nearPatienceMs: number
+  readonly #candidates = new Map<PeerKey, Candidate>()
+  readonly #dialling = new Map<PeerKey, number>()
+  readonly #bannedUntilMs = new Map<PeerKey, number>()
+  #findMs: number
+  #findBackoffMs = FIRST_FIND_MS
+
+  constructor(state: SwarmState, random: Random, labels: Readonly<Record<string, string>>, nowMs: number) {
+    this.#state = state
+    this.#random = random
+    this.#labels = labels
+    this.#nearPatienceMs = Object.keys(labels).length > 0 ? nowMs + NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
+    this.#findMs = nowMs
+  }
+
+  get candidateCount(): number {
+    return this.#candidates.size
+  }
+
+  /** Whether somebody is known who has not failed to answer. */
+  get hasUntried(): boolean {
+    for (const { failures } of this.#candidates.values()) if (failures === 0) return true
+    return false
+  }
+
+  get diallingCount(): number {
+    return this.#dialling.size
+  }
+
+  isBanned(peer: PeerKey, nowMs: number): boolean {
+    const untilMs = this.#bannedUntilMs.get(peer)
+    if (untilMs === undefined) return false
+    if (untilMs > nowMs) return true
+    this.#bannedUntilMs.delete(peer)
+    return false
+  }
+
+  ban(peer: PeerKey, untilMs: number): void {
+    if (this.#bannedUntilMs.size >= MAX_BANS) {
+      const oldest = this.#bannedUntilMs.keys().next()
+      if (oldest.done !== true) this.#bannedUntilMs.delete(oldest.value)
+    }
+    this.#bannedUntilMs.set(peer, untilMs)
+    this.#candidates.delete(peer)
+  }
+
+  /** Whether a peer that dials us would be taken. */
+  accepts(peer: PeerKey, nowMs: number): boolean {
+    const { neighbourOf, options, isLeaving } = this.#state
+    if (isLeaving || this.isBanned(peer, nowMs)) return false
+    if (neighbourOf.has(peer)) return true
+    // Its labels come with the connection; until then it may be near.
+    return neighbourOf.size < options.maxNeighbours || this.#findReplaceable() !== undefined
+  }
+
+  /**
+   * Takes the peer in. Undefined when it must be disconnected (banned, or no room). `replaced`: a neighbour that gives way.
+   */
+  join(
+    { peer, initiator, labels, rttMs }: Extract<Input, { type: 'peerJoined' }>,
+    nowMs: number
+  ): { neighbour: Neighbour; replaced: Neighbour | undefined } | undefined {
+    const { neighbourOf, neighbours, options, table } = this.#state
+    this.#dialling.delete(peer)
+    if (this.#state.isLeaving || this.isBanned(peer, nowMs) || neighbourOf.has(peer)) return undefined
+    const replaced = neighbourOf.size >= options.maxNeighbours ? this.#findReplaceable() : undefined
+    if (neighbourOf.size >= options.maxNeighbours && replaced === undefined) return undefined
+    const distance = distanceOf(this.#labels, labels)
+    if (distance === FARTHEST && replaced === undefined && this.#farCount() >= this.#farLimit(nowMs)) return undefined
+    const candidate = this.#candidates.get(peer)
+    if (candidate !== undefined) {
+      candidate.failures = 0
+      candidate.nextDialMs = 0
+    }
+    let slot = neighbours.indexOf(undefined)
+    if (slot < 0) slot = neighbours.length
+    if (slot >= table.slots) table.grow(slot + 1)
+    const neighbour = new Neighbour(peer, slot, initiator, labels, distance, rttMs, nowMs)
+    neighbours[slot] = neighbour
+    neighbourOf.set(peer, neighbour)
+    this.#state.nearestDistance = Math.min(this.#state.nearestDistance, distance)
+    this.#findBackoffMs = FIRST_FIND_MS
+    return { neighbour, replaced }
+  }
+
+  leave(neighbour: Neighbour, nowMs: number): void {
+    this.#state.neighbours[neighbour.slot] = undefined
+    this.#state.neighbourOf.delete(neighbour.key)
+    let nearest = Number.POSITIVE_INFINITY
+    for (const { distance } of this.#state.neighbourOf.values()) nearest = Math.min(nearest, distance)
+    this.#state.nearestDistance = nearest
+    const candidate = this.#candidates.get(neighbour.key)
+    if (candidate !== undefined) candidate.nextDialMs = nowMs + FIRST_RETRY_MS + this.#random.nextInt(FIRST_RETRY_MS)
+  }
+
+  discovered(peer: PeerKey, source: PeerSource, isSeeder: boolean | undefined, nowMs: number, isNear = false): void {
+    if (this.isBanned(peer, nowMs)) return
+    const known = this.#candidates.get(peer)
+    if (known !== undefined) {
+      if (SOURCE_TRUST[source] < SOURCE_TRUST[known.source]) known.source = source
+      if (isSeeder !== undefined) known.isSeeder = isSeeder
+      if (isNear) known.isNear = true
+      return
+    }
+    if (this.#candidates.size >= this.#state.options.maxCandidates && !this.#forgetOne(source)) return
+    this.#candidates.set(peer, { key: peer, source, isSeeder: isSeeder === true, isNear, failures: 0, nextDialMs: 0 })
+  }
+
+  dialFailed(peer: PeerKey, nowMs: number): void {
+    this.#dialling.delete(peer)
+    const candidate = this.#candidates.get(peer)
+    if (candidate === undefined) return
+    candidate.failures++
+    if (candidate.failures >= MAX_FAILURES && candidate.source !== 'given' && candidate.source !== 'hint') {
+      this.#candidates.delete(peer)
+      return
+    }
+    const backoffMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (candidate.failures - 1))
+    candidate.nextDialMs = nowMs + backoffMs * (0.75 + this.#random.nextFloat() / 2)
+  }
+
+  /** Dials and looks for peers as needed. Called several times a second. */
+  housekeep(nowMs: number): void {
+    const state = this.#state
+    if (state.isLeaving || state.isPaused) return
+    for (const [peer, sinceMs] of this.#dialling) if (nowMs - sinceMs > DIAL_TIMEOUT_MS) this.dialFailed(peer, nowMs)
+    const { maxNeighbours } = state.options
+    const target = Math.max(1, Math.round(maxNeighbours * DIAL_SHARE))
+    const busy = state.neighbourOf.size + this.#dialling.size
+    // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
+    let open = Math.min(MAX_DIALS - this.#dialling.size, maxNeighbours - busy)
+    let openAny = target - busy
+    let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount()
+    for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
+    if (open <= 0) return
+    const ready = this.#readyCandidates(nowMs)
+    for (const candidate of ready) {
+      if (open <= 0) return
+      if (!candidate.isNear && (openFar-- <= 0 || openAny <= 0)) continue
+      open--
+      openAny--
+      this.#dialling.set(candidate.key, nowMs)
+      state.emit({ type: 'dial', peer: candidate.key })
+    }
+    if (nowMs < this.#findMs || (state.isComplete && state.neighbourOf.size > 0)) return
+    this.#findMs = nowMs + this.#findBackoffMs * (0.75 + this.#random.nextFloat() / 2)
+    this.#findBackoffMs = Math.min(MAX_FIND_MS, this.#findBackoffMs * 2)
+    state.emit({ type: 'findPeers' })
+  }
+
+  assertInvariants(): void {
+    const { neighbourOf, neighbours, options } = this.#state
+    if (neighbourOf.size > options.maxNeighbours) throw new Error('too many neighbours')
+    if (this.#candidates.size > options.maxCandidates) throw new Error('too many candidates')
+    for (const [key, neighbour] of neighbourOf) {
+      if (neighbours[neighbour.slot] !== neighbour || neighbour.key !== key) throw new Error(`neighbour ${key} is misplaced`)
+    }
+  }
+
+  /** Neighbours that share no label with us. */
+  #farCount(): number {
+    let count = 0
+    for (const { distance } of this.#state.neighbourOf.values()) if (distance === FARTHEST) count++
+    return count
+  }
+
+  /** Most far neighbours: the other slots are for near peers, as far as there are any (or may be, at first). */
+  #farLimit(nowMs: number): number {
+    const { maxNeighbours, farShare } = this.#state.options
+    const mostNear = Math.floor((1 - farShare) * maxNeighbours)
+    if (this.#nearPatienceMs === Number.NEGATIVE_INFINITY) return maxNeighbours
+    if (nowMs < this.#nearPatienceMs) return maxNeighbours - mostNear
+    let near = this.#state.neighbourOf.size - this.#farCount()
+    for (const { key, isNear } of this.#candidates.values()) if (isNear && !this.#state.neighbourOf.has(key)) near++
+    return maxNeighbours - Math.min(mostNear, near)
+  }
+
+  /** Candidates that may be dialled now, best first: what the user gave, then near ones, then others, at random. */
+  #readyCandidates(nowMs: number): Candidate[] {
+    const { neighbourOf, isComplete } = this.#state
+    const ready: { candidate: Candidate; rank: number }[] = []
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.nextDialMs > nowMs || neighbourOf.has(candidate.key) || this.#dialling.has(candidate.key)) continue
+      if (isComplete && candidate.isSeeder) continue
+      const trust = SOURCE_TRUST[candidate.source]
+      ready.push({ candidate, rank: (trust <= 1 ? trust : candidate.isNear ? 2 : 3) + this.#random.nextFloat() })
+    }
+    ready.sort((a, b) => a.rank - b.rank || (a.candidate.key < b.candidate.key ? -1 : 1))
+    return ready.map(({ candidate }) => candidate)
+  }
+
+  /** A neighbour that is of no use to us nor we to it: both complete. */
+  #findReplaceable(): Neighbour | undefined {
+    const state = this.#state
+    if (!state.have.isFull) return undefined
+    for (const neighbour of state.neighbours) {
+      if (neighbour !== undefined && state.isSeeder(neighbour) && neighbour.uploading === 0) return neighbour
+    }
+    return undefined
+  }
+
+  /** Makes room for a candidate from `source` by forgetting a failed or less trusted one. */
+  #forgetOne(source: PeerSource): boolean {
+    let worst: Candidate | undefined
+    for (const candidate of this.#candidates.values()) {
+      if (this.#state.neighbourOf.has(candidate.key) || this.#dialling.has(candidate.key)) continue
+      if (
+        worst === undefined ||
+        candidate.failures > worst.failures ||
+        (candidate.failures === worst.failures && SOURCE_TRUST[candidate.source] > SOURCE_TRUST[worst.source])
+      ) {
+        worst = candidate
+      }
+    }
+    if (worst === undefined) return false
+    if (worst.failures === 0 && SOURCE_TRUST[worst.source] < SOURCE_TRUST[source]) return false
+    this.#candidates.delete(worst.key)
+    return true
+  }
+}

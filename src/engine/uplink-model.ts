@@ -1,0 +1,118 @@
+/**
+ * What our uplink carries, learnt from acknowledgements: how many pieces to keep in flight and how many accepted requests to
+ * keep ready behind them.
+ *
+ * A piece is in flight from the moment the driver is told to send it until the receiver says `have` (or rejects it). Kernel and
+ * network queues hold megabytes, so "the transport took it" says nothing. Like BBR (Cardwell et al., ACM Queue 2016) the model keeps
+ * the highest recent delivery rate and the round-trip time; their product is what fills the pipe, and two pieces more
+ * keep it from running dry and let the estimate grow. A shared slow uplink thus holds about three pieces, so that a
+ * choice is never stale by more, while a fast one holds hundreds.
+ */
+
+/** A piece on its way. */
+export interface Flight {
+  readonly slot: number
+  readonly piece: number
+  readonly bytes: number
+  readonly startMs: number
+  /** Delivered bytes and the time of the last delivery when it was started. */
+  readonly deliveredBytes: number
+  readonly deliveredMs: number
+  isServed: boolean
+  /** Waits behind a receiver slower than us: no longer counts as filling the uplink. */
+  isStalled: boolean
+}
+
+const RATE_WINDOW_MS = 4000
+/** Pieces in flight before anything is known. */
+const FIRST_WINDOW = 2
+const MAX_WINDOW = 1024
+/** Pieces in flight beyond what fills the pipe: one to keep it from running dry, one for a receiver whose downlink is taken. */
+const SPARE_PIECES = 2
+/** What a receiver takes to hash, write and batch its `have`, ms. */
+const RECEIVER_MS = 10
+/**
+ * Shortest time that the window covers, in ms: hashing, disk and event loops of both ends work on different pieces at once, so the
+ * shortest acknowledgement of a lone piece underestimates what fills a fast link. Slower links do not notice: one piece takes longer.
+ */
+const MIN_PIPE_MS = 40
+
+export class UplinkModel {
+  #deliveredBytes = 0
+  #deliveredMs: number
+  // Highest delivery rate (bytes per ms) of this and the previous half window.
+  #rateNow = 0
+  #rateBefore = 0
+  #rateSinceMs: number
+  #isStarting = true
+  #bestRate = 0
+  #flatAcks = 0
+
+  constructor(nowMs: number) {
+    this.#deliveredMs = nowMs
+    this.#rateSinceMs = nowMs
+  }
+
+  /** Bytes per millisecond that the uplink delivered lately; 0 when unknown. */
+  get rate(): number {
+    return Math.max(this.#rateNow, this.#rateBefore)
+  }
+
+  start(slot: number, piece: number, bytes: number, inFlight: number, nowMs: number): Flight {
+    if (inFlight === 0) this.#deliveredMs = nowMs
+    return {
+      slot,
+      piece,
+      bytes,
+      startMs: nowMs,
+      deliveredBytes: this.#deliveredBytes,
+      deliveredMs: this.#deliveredMs,
+      isServed: false,
+      isStalled: false
+    }
+  }
+
+  /** The receiver, `rttMs` away, has the piece. */
+  acknowledged(flight: Flight, rttMs: number, nowMs: number): void {
+    this.#deliveredBytes += flight.bytes
+    this.#deliveredMs = nowMs
+    const elapsed = Math.max(nowMs - flight.deliveredMs, 0.2)
+    const sample = (this.#deliveredBytes - flight.deliveredBytes) / elapsed
+    if (nowMs - this.#rateSinceMs > RATE_WINDOW_MS / 2) {
+      this.#rateBefore = this.#rateNow
+      this.#rateNow = 0
+      this.#rateSinceMs = nowMs
+    }
+    if (sample > this.#rateNow) this.#rateNow = sample
+    if (!this.#isStarting) return
+    if (this.rate > this.#bestRate * 1.25) {
+      this.#bestRate = this.rate
+      this.#flatAcks = 0
+    } else if (++this.#flatAcks > 2 * this.windowPieces(flight.bytes, rttMs)) {
+      this.#isStarting = false
+    }
+  }
+
+  /**
+   * Pieces of `pieceBytes` to keep in flight to receivers `rttMs` away. Counted from the round trip, not from the measured times to
+   * acknowledgement: those contain our own queue, and a window that feeds on itself only grows.
+   */
+  windowPieces(pieceBytes: number, rttMs: number): number {
+    if (this.rate === 0) return FIRST_WINDOW
+    const pipeMs = Math.max(this.pieceMs(pieceBytes) + 1.25 * rttMs + RECEIVER_MS, MIN_PIPE_MS)
+    const pipe = (this.rate * pipeMs) / pieceBytes
+    return Math.max(2, Math.min(MAX_WINDOW, Math.floor(this.#isStarting && pipe > 2 ? 2 * pipe : pipe + SPARE_PIECES)))
+  }
+
+  /** Requests to keep accepted behind those in flight, so that an offer's round trip of `offerMs` never idles the uplink. */
+  readyPieces(pieceBytes: number, offerMs: number): number {
+    if (this.rate === 0) return 2
+    const pipe = (this.rate * Math.max(offerMs, MIN_PIPE_MS / 2)) / pieceBytes
+    return Math.min(MAX_WINDOW, Math.ceil(1.25 * (this.#isStarting && pipe > 1 ? 2 * pipe : pipe)) + 1)
+  }
+
+  /** How long one piece occupies the uplink, in ms; 0 when unknown. */
+  pieceMs(pieceBytes: number): number {
+    return this.rate === 0 ? 0 : pieceBytes / this.rate
+  }
+}

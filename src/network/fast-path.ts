@@ -1,0 +1,29 @@
+/**
+ * How bytes pass between TLS socket, multiplexer and link without being allocated anew: what libp2p's stream interface does not say.
+ *
+ * In, bytes that are taken at once come as views of one buffer that is read into again and again; the one copy is the one into the piece.
+ * Without a taker everything goes the usual way, as 'message' events that own their bytes. Out, the sender learns when its buffer is free.
+ * Implemented by TlsConnection and YamuxStream, used by YamuxMuxer and StreamLink; any other stream or connection does without.
+ */
+
+export interface VolatileSource {
+  /** Takes bytes that are valid during the call only. */
+  takeVolatile: ((chunk: Uint8Array) => void) | undefined
+}
+
+/** Something that knows when what was sent is not kept any more: it has been encrypted, or copied. */
+export interface ReleasingSink {
+  /**
+   * Calls back, perhaps at once, when nothing that was sent before is referred to any more; never when the connection ends first. False:
+   * cannot tell, and will not call.
+   */
+  whenReleased(callback: () => void): boolean
+}
+
+export function isReleasingSink(sink: object): sink is ReleasingSink {
+  return 'whenReleased' in sink
+}
+
+export function isVolatileSource(source: object): source is VolatileSource {
+  return 'takeVolatile' in source
+}

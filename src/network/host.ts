@@ -1,0 +1,515 @@
+/**
+ * The one place that composes libp2p: transport, encryption, multiplexing, DHT, gossip and LAN discovery, behind the plain interface of
+ * types.ts.
+ *
+ * Invariants: at most one link per peer and root (links.ts); a banned peer is neither dialled nor accepted nor kept; nothing that a
+ * remote does can throw outside of its own stream. Called by the node, which creates one host per process.
+ */
+
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
+import { gossipsub } from '@libp2p/gossipsub'
+import { identify, identifyPush } from '@libp2p/identify'
+import type { Connection, ConnectionGater, PeerDiscovery, PeerId, Startable, Stream } from '@libp2p/interface'
+import type { MulticastDNSComponents } from '@libp2p/mdns'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { keyOfDigest } from '../content/dht-key.ts'
+import { InvalidOptionsError, NoPeersError } from '../errors.ts'
+import { BufferPool } from '../util/buffer-pool.ts'
+import { PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { BootstrapLoop } from './bootstrap.ts'
+import { DhtRouter, NoRouter, PROVIDER_VALIDITY_MS } from './dht-router.ts'
+import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
+import { loadIdentity } from './identity.ts'
+import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
+import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
+import { rawTls } from './raw-tls.ts'
+import { RecordStore } from './record-store.ts'
+import { type DhtComponents, RestingDht } from './resting-dht.ts'
+import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
+import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './withdrawal.ts'
+import { yamux } from './yamux.ts'
+
+const DEFAULTS: Omit<HostOptions, 'buffers'> = {
+  stateDir: undefined,
+  listen: ['/ip4/0.0.0.0/tcp/0'],
+  announce: [],
+  bootstrap: [],
+  mdns: true,
+  mdnsTag: '_swarm-p2p._udp.local',
+  dht: true,
+  encryption: 'tls',
+  fastPaths: true,
+  maxConnections: 500,
+  handshakeTimeoutMs: 10_000,
+  stallTimeoutMs: 30_000,
+  log: () => {}
+}
+
+/** Our nodes form a DHT of their own. Identify and ping keep libp2p's common names, so that any libp2p peer can link to us. */
+const DHT_PROTOCOL = '/swarm/kad/1.0.0'
+/** Largest receive window of one stream: fills a 1 Gbit/s link up to 130 ms away. It is no memory: a link takes bytes as they come. */
+const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
+const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
+const MAX_MUXED_STREAMS = 1024
+/** Addresses that are tried of those given for a peer. */
+const MAX_ADDRESSES_DIALLED = 16
+const DIAL_TIMEOUT_MS = 10_000
+const LINK_TAG = 'swarm-link'
+const MDNS_INTERVAL_MS = 10_000
+const ADDRESS_CHECK_MS = 10_000
+/** As good as for ever; libp2p wants a time. */
+const ADDRESS_TTL_MS = 365 * 86_400_000
+const PING_INTERVAL_MS = 15_000
+/** A starved machine or a full pipe may delay a ping; only a connection that is dead for this long is ended. */
+const PING_TIMEOUT_MS = 30_000
+/** Unused piece buffers that are kept: a pipeline's worth, and little beside what a process takes anyway. */
+const POOL_BYTES = 32 * 1024 * 1024
+const BAN_CLEANUP_AT = 10_000
+/** Without bootstrap peers the DHT is left alone until a connection is this old: with links, which tell of other peers, and without any. */
+const DHT_REST_MS = 30_000
+const DHT_WAIT_MS = 2000
+
+/** Starts a host: resolves once it listens. Throws `InvalidOptionsError` for addresses, `StoreError` for the identity key. */
+export async function createHost(options: Partial<HostOptions> = {}): Promise<Host> {
+  const resolved: HostOptions = { buffers: new BufferPool(POOL_BYTES), ...DEFAULTS, ...options }
+  for (const address of [...resolved.listen, ...resolved.announce]) parseOption(address)
+  for (const address of resolved.bootstrap) peerOf(parseOption(address), address)
+  const bans = new Bans()
+  const node = await createNode(resolved, bans)
+  try {
+    const host = new Libp2pHost(node, resolved, bans)
+    await host.start()
+    return host
+  } catch (err) {
+    await node.stop()
+    throw err
+  }
+}
+
+async function createNode(options: HostOptions, bans: Bans) {
+  return createLibp2p({
+    privateKey: await loadIdentity(options.stateDir),
+    start: false,
+    addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
+    transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
+    // The dialler's order wins; noise is always there for peers that have nothing else.
+    connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options), noise()],
+    streamMuxers: [muxer(options)],
+    connectionManager: {
+      maxConnections: options.maxConnections,
+      // The defaults (10 pending, 5 per second from one address) refuse swarms behind one NAT or on one machine.
+      maxIncomingPendingConnections: 128,
+      inboundConnectionThreshold: 256,
+      dialTimeout: DIAL_TIMEOUT_MS
+    },
+    connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: { minTimeout: PING_TIMEOUT_MS } },
+    connectionGater: bans.gater,
+    peerStore: { maxAddressAge: 6 * 3_600_000, maxPeerAge: 48 * 3_600_000 },
+    datastore: new RecordStore(),
+    services: {
+      identify: identify(),
+      identifyPush: identifyPush(),
+      ping: ping(),
+      internals: ({ addressManager, logger }: Internals): Internals => ({ addressManager, logger }),
+      pubsub: gossipsub(GOSSIPSUB_OPTIONS),
+      ...(options.dht ? { dht: (components: DhtComponents) => restingDht(components, options.log) } : {})
+    }
+  })
+}
+
+/** Parts of libp2p that have no other door. */
+type Internals = MulticastDNSComponents
+
+type Node = Awaited<ReturnType<typeof createNode>>
+
+function restingDht(components: DhtComponents, log: (line: string) => void): RestingDht {
+  return new RestingDht(components, { protocol: DHT_PROTOCOL, load: loadDht, log })
+}
+
+async function loadDht(components: DhtComponents) {
+  const { kadDHT, passthroughMapper } = await import('@libp2p/kad-dht')
+  return kadDHT({
+    protocol: DHT_PROTOCOL,
+    // The default is to serve only once a public address is confirmed, and to strip private ones: an empty DHT on every LAN.
+    clientMode: false,
+    peerInfoMapper: passthroughMapper,
+    kBucketSize: 20,
+    alpha: 3,
+    disjointPaths: 2,
+    // The first query of a newcomer waits for this.
+    initialQuerySelfInterval: 100,
+    querySelfInterval: 60_000,
+    // Renewal is the router's; here only expired records are thrown away.
+    reprovide: { validity: PROVIDER_VALIDITY_MS, threshold: 60_000, interval: 60_000 }
+  })(components)
+}
+
+async function loadTls(options: HostOptions) {
+  return options.fastPaths ? rawTls(options.log) : (await import('@libp2p/tls')).tls()
+}
+
+function muxer(options: HostOptions) {
+  const streams = { maxInboundStreams: MAX_MUXED_STREAMS, maxOutboundStreams: MAX_MUXED_STREAMS }
+  if (options.fastPaths) {
+    return yamux({ ...streams, maxWindowBytes: MAX_STREAM_WINDOW_BYTES, maxWriteBufferBytes: MAX_WRITE_BUFFER_BYTES })
+  }
+  const streamOptions = { maxReadBufferLength: MAX_STREAM_WINDOW_BYTES, maxWriteBufferLength: MAX_WRITE_BUFFER_BYTES }
+  return stockYamux({ ...streams, streamOptions })
+}
+
+class Libp2pHost implements Host {
+  readonly peer: string
+  readonly router: Router
+  readonly buffers: BufferPool
+
+  readonly #node: Node
+  readonly #options: HostOptions
+  readonly #bans: Bans
+  readonly #links: Links
+  readonly #gossip: Gossip
+  readonly #dhtRouter: DhtRouter | undefined
+  readonly #peerHandlers = new Set<(peer: string, addresses: string[]) => void>()
+  #bootstrapLoop: BootstrapLoop | undefined
+  #discovery: Promise<(PeerDiscovery & Startable) | undefined> | undefined
+  #addressTimer: NodeJS.Timeout | undefined
+  #listsServed = 0
+  #stopped: Promise<void> | undefined
+
+  constructor(node: Node, options: HostOptions, bans: Bans) {
+    this.#node = node
+    this.#options = options
+    this.#bans = bans
+    this.peer = node.peerId.toString()
+    const { log, handshakeTimeoutMs, stallTimeoutMs } = options
+    this.buffers = options.buffers
+    this.#links = new Links({
+      self: this.peer,
+      handshakeTimeoutMs,
+      stallTimeoutMs,
+      buffers: this.buffers,
+      log,
+      onLinked: (peer, isLinked) => this.#protect(peer, isLinked)
+    })
+    this.#gossip = new Gossip(node.services.pubsub, this.peer, log)
+    const { dht } = node.services
+    this.#dhtRouter =
+      dht === undefined ? undefined : new DhtRouter(dht, this.peer, log, (peer, digest) => this.#tellWithdrawn(peer, digest))
+    this.router = this.#dhtRouter ?? new NoRouter()
+    if (dht !== undefined) dht.isUseful = () => this.#isDhtUseful()
+  }
+
+  /** There is a network to join, or nobody whom we are connected to has anything to do with us. */
+  #isDhtUseful(): boolean {
+    if (this.#options.bootstrap.length > 0) return true
+    const ages = this.#node.getConnections().map(({ timeline }) => Date.now() - timeline.open)
+    return Math.max(0, ...ages) > (this.#links.hasAny ? DHT_REST_MS : DHT_WAIT_MS)
+  }
+
+  async start(): Promise<void> {
+    const node = this.#node
+    const streams = { maxInboundStreams: MAX_STREAMS_PER_CONNECTION, maxOutboundStreams: MAX_STREAMS_PER_CONNECTION }
+    await node.handle(PIECES_PROTOCOL, (stream, connection) => this.#links.handleStream(stream, connection), streams)
+    await node.handle(PIECE_LIST_PROTOCOL, stream => this.#servePieceList(stream), {
+      maxInboundStreams: 4,
+      maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
+    })
+    await node.handle(WITHDRAW_PROTOCOL, (stream, connection) => this.#handleWithdrawal(stream, connection), {
+      maxInboundStreams: 4,
+      maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
+    })
+    node.addEventListener('peer:identify', () => this.#dhtRouter?.handlePeerJoined())
+    node.addEventListener('peer:disconnect', () => this.#bootstrapLoop?.handlePeerLeft())
+    try {
+      await node.start()
+    } catch (err) {
+      throw new InvalidOptionsError(`cannot listen on ${this.#options.listen.join(', ')}: ${(err as Error).message}`, {}, err)
+    }
+    this.#watchAddresses()
+    if (this.#options.mdns) this.#discovery = this.#startDiscovery()
+    this.#bootstrapLoop = new BootstrapLoop({
+      addresses: this.#options.bootstrap,
+      dial: (address, signal) => this.bootstrap(address, signal),
+      connectedPeers: () => node.getPeers().length,
+      log: this.#options.log
+    })
+  }
+
+  /**
+   * Tells of every address that we have, and again when they change. libp2p keeps a public address to itself until some other node has
+   * confirmed it; one that is on an interface of ours is as good as given.
+   */
+  #watchAddresses(): void {
+    const { addressManager } = this.#node.services.internals
+    let told = ''
+    const look = () => {
+      for (const { multiaddr, verified, type } of addressManager.getAddressesWithMetadata()) {
+        if (type === 'transport' && !verified) addressManager.confirmObservedAddr(multiaddr, { type, ttl: ADDRESS_TTL_MS })
+      }
+      const now = this.addresses().join()
+      if (told !== '' && now !== told) this.#dhtRouter?.handleAddressesChanged()
+      told = now
+    }
+    look()
+    this.#addressTimer = setInterval(look, ADDRESS_CHECK_MS).unref()
+  }
+
+  /** mDNS, after the start: it costs a module to load and nobody waits for it. Never rejects. */
+  async #startDiscovery(): Promise<(PeerDiscovery & Startable) | undefined> {
+    const { mdnsTag, log } = this.#options
+    try {
+      const { mdns } = await import('@libp2p/mdns')
+      const discovery = mdns({ serviceTag: mdnsTag, interval: MDNS_INTERVAL_MS })(
+        this.#node.services.internals
+      ) as PeerDiscovery & Startable
+      discovery.addEventListener('peer', event => this.#handleDiscovered(event.detail.id, event.detail.multiaddrs))
+      if (this.#stopped === undefined) await discovery.start()
+      return discovery
+    } catch (err) {
+      log(`mdns: not available: ${(err as Error).message}`)
+      return undefined
+    }
+  }
+
+  addresses(): string[] {
+    const listening = this.#node.getMultiaddrs().map(address => address.toString())
+    const suffix = `/p2p/${this.peer}`
+    const all = [...this.#options.announce, ...listening].map(address => (address.includes('/p2p/') ? address : address + suffix))
+    return [...new Set(all)].sort((a, b) => rankOf(a, this.#options) - rankOf(b, this.#options))
+  }
+
+  listen(listener: SwarmListener): () => void {
+    return this.#links.listen(listener)
+  }
+
+  async connect(peer: string, addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerLink> {
+    const limit = withTimeout(signal, DIAL_TIMEOUT_MS + this.#options.handshakeTimeoutMs)
+    return this.#links.open(peer, listener, dialSignal => this.#dial(peer, addresses, dialSignal), limit)
+  }
+
+  async fetchPieceList(
+    peer: string,
+    addresses: string[],
+    root: Uint8Array,
+    maxBytes: number,
+    signal?: AbortSignal
+  ): Promise<Uint8Array> {
+    const connection = await this.#dial(peer, addresses, withTimeout(signal, DIAL_TIMEOUT_MS))
+    return fetchPieceList(connection, root, maxBytes, signal ?? new AbortController().signal)
+  }
+
+  get bootstrapped(): Promise<void> {
+    return this.#bootstrapLoop?.answered ?? Promise.resolve()
+  }
+
+  get knowsNobody(): boolean {
+    return this.#options.bootstrap.length === 0 && this.#node.getPeers().length === 0
+  }
+
+  get usesMdns(): boolean {
+    return this.#options.mdns
+  }
+
+  async bootstrap(address: string, signal?: AbortSignal): Promise<string> {
+    const parsed = parseOption(address)
+    const peer = peerOf(parsed, address)
+    try {
+      await this.#node.dial(parsed, { signal: withTimeout(signal, DIAL_TIMEOUT_MS) })
+      await this.#node.services.dht?.wake()
+    } catch (err) {
+      signal?.throwIfAborted()
+      throw new NoPeersError(`cannot reach ${address}: ${(err as Error).message}`, { address })
+    }
+    return peer
+  }
+
+  async join(root: Uint8Array, onGossip: (gossip: AvailabilityGossip) => void): Promise<GossipTopic> {
+    return this.#gossip.join(root, onGossip)
+  }
+
+  onPeer(handler: (peer: string, addresses: string[]) => void): () => void {
+    this.#peerHandlers.add(handler)
+    return () => this.#peerHandlers.delete(handler)
+  }
+
+  ban(peer: string, untilMs: number): void {
+    this.#bans.add(peer, untilMs)
+    this.#links.closePeer(peer, 'banned')
+    for (const connection of this.#connections(peer)) {
+      // The goodbye above leaves first.
+      connection.close().catch(err => connection.abort(err as Error))
+    }
+  }
+
+  rttMs(peer: string): number | undefined {
+    return this.#links.rttMs(peer)
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    this.#bootstrapLoop?.stop()
+    this.#dhtRouter?.stop()
+    clearInterval(this.#addressTimer)
+    this.#links.closeAll('leaving')
+    await (await this.#discovery)?.stop()
+    await this.#node.stop()
+  }
+
+  /** When there are too many connections, those that carry links are the last to go. */
+  #protect(peer: string, isLinked: boolean): void {
+    const tags = { [LINK_TAG]: isLinked ? { value: 50 } : undefined }
+    this.#node.peerStore.merge(peerIdFromString(peer), { tags }).catch(err => {
+      this.#options.log(`could not tag ${peer}: ${(err as Error).message}`)
+    })
+  }
+
+  async #tellWithdrawn(peer: string, digest: Uint8Array): Promise<void> {
+    const [connection] = this.#connections(peer)
+    if (connection !== undefined) await sendWithdrawal(connection, digest, AbortSignal.timeout(WITHDRAW_TIMEOUT_MS))
+  }
+
+  /** Removes the sender's record, and no other. */
+  async #handleWithdrawal(stream: Stream, { remotePeer }: Connection): Promise<void> {
+    try {
+      const digest = await readWithdrawal(stream)
+      await this.#node.services.dht?.removeProvider(keyOfDigest(digest), remotePeer)
+    } catch (err) {
+      this.#options.log(`withdrawal of ${remotePeer} failed: ${(err as Error).message}`)
+    }
+  }
+
+  #connections(peer: string): Connection[] {
+    return this.#node.getConnections(peerIdFromString(peer))
+  }
+
+  /** The connection to a peer that we have, or a new one: by the addresses given, else by those that libp2p knows. */
+  async #dial(peer: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
+    let peerId: PeerId
+    try {
+      peerId = peerIdFromString(peer)
+    } catch (err) {
+      throw new NoPeersError(`${peer} is no peer id: ${(err as Error).message}`, { peer })
+    }
+    if (peer === this.peer) throw new NoPeersError('that is this node itself', { peer })
+    const open = this.#node.getConnections(peerId).find(connection => connection.status === 'open')
+    if (open !== undefined) return open
+    const given = parseAddresses(addresses, peer)
+    try {
+      if (given.length > 0) {
+        try {
+          return await this.#node.dial(given, { signal })
+        } catch (err) {
+          signal.throwIfAborted()
+          this.#options.log(`dial: ${peer} is not at ${given.join(', ')}: ${(err as Error).message}`)
+        }
+      }
+      return await this.#node.dial(peerId, { signal })
+    } catch (err) {
+      signal.throwIfAborted()
+      throw new NoPeersError(`cannot reach ${peer}: ${(err as Error).message}`, { peer })
+    }
+  }
+
+  async #servePieceList(stream: Parameters<typeof servePieceList>[0]): Promise<void> {
+    this.#listsServed++
+    try {
+      await servePieceList(stream, root => this.#links.listener(root)?.pieceList(), this.#listsServed > MAX_LISTS_SERVED)
+    } finally {
+      this.#listsServed--
+    }
+  }
+
+  #handleDiscovered(id: PeerId, multiaddrs: readonly Multiaddr[]): void {
+    const peer = id.toString()
+    for (const handler of this.#peerHandlers) {
+      try {
+        handler(
+          peer,
+          multiaddrs.map(address => address.toString())
+        )
+      } catch (err) {
+        this.#options.log(`mdns: handler failed: ${(err as Error).stack}`)
+      }
+    }
+  }
+}
+
+/** Peers refused at connection time, until a moment each. */
+class Bans {
+  readonly #until = new Map<string, number>()
+
+  readonly gater: ConnectionGater = {
+    denyDialPeer: peer => this.has(peer),
+    // Loopback and private addresses are wanted: swarms live on LANs.
+    denyDialMultiaddr: () => false,
+    // The first moment at which the other side's identity is known.
+    denyInboundEncryptedConnection: peer => this.has(peer),
+    denyOutboundEncryptedConnection: peer => this.has(peer)
+  }
+
+  add(peer: string, untilMs: number): void {
+    if (this.#until.size >= BAN_CLEANUP_AT) {
+      const nowMs = Date.now()
+      for (const [other, until] of this.#until) if (until <= nowMs) this.#until.delete(other)
+    }
+    this.#until.set(peer, untilMs)
+  }
+
+  has(peer: PeerId): boolean {
+    const key = peer.toString()
+    const until = this.#until.get(key)
+    if (until === undefined) return false
+    if (until > Date.now()) return true
+    this.#until.delete(key)
+    return false
+  }
+}
+
+function parseOption(address: string): Multiaddr {
+  try {
+    return multiaddr(address)
+  } catch (err) {
+    throw new InvalidOptionsError(`${address} is no multiaddr: ${(err as Error).message}`, { address }, err)
+  }
+}
+
+function peerOf(address: Multiaddr, text: string): string {
+  const peer = address.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
+  if (peer === undefined) throw new InvalidOptionsError(`${text} does not end in /p2p/<peer id>`, { address: text })
+  return peer
+}
+
+/** Those of the addresses that can be read and do not name another peer; what peers tell us is not to be trusted. */
+function parseAddresses(addresses: readonly string[], peer: string): Multiaddr[] {
+  const parsed: Multiaddr[] = []
+  for (const text of addresses.slice(0, MAX_ADDRESSES_DIALLED)) {
+    try {
+      const address = multiaddr(text)
+      const named = address.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
+      if (named === undefined) parsed.push(address.encapsulate(`/p2p/${peer}`))
+      else if (named === peer) parsed.push(address)
+    } catch {
+      // Not an address: somebody's mistake or mischief, and no reason not to try the others.
+    }
+  }
+  return parsed
+}
+
+function withTimeout(signal: AbortSignal | undefined, ms: number): AbortSignal {
+  const timeout = AbortSignal.timeout(ms)
+  return signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+}
+
+/** Order of usefulness to others: announced, then reachable from elsewhere, then only from this machine. */
+function rankOf(address: string, options: HostOptions): number {
+  if (options.announce.some(announced => address.startsWith(announced))) return 0
+  return /^\/ip4\/127\.|^\/ip6\/::1\//.test(address) ? 2 : 1
+}

@@ -1,0 +1,347 @@
+/**
+ * Which links exist: opens them, answers those that others open, and sees to it that two peers share at most one link per root.
+ *
+ * Handshake: the initiator sends its hello; the responder answers with its own for the same root, or says goodbye with the reason.
+ *
+ * When both sides open at once, the link opened by the peer with the smaller id (compared as text) survives: a side that has sent its
+ * hello refuses the other's stream as a duplicate when its own id is the smaller, and takes it otherwise; an attempt refused as a duplicate waits for the winner to
+ * arrive. A link that stands for longer than a handshake may take cannot be part of such a race: then the newcomer is a peer that lost its end (a
+ * crash, a new address), and replaces it. Used by host.ts.
+ */
+
+import type { Connection, Stream } from '@libp2p/interface'
+import { ProtocolError } from '../errors.ts'
+import type { BufferPool } from '../util/buffer-pool.ts'
+import { encodeHex } from '../util/bytes.ts'
+import { type Hello, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { StreamLink } from './link.ts'
+import type { PeerLink, SwarmListener } from './types.ts'
+
+/** Reasons for a goodbye that end a handshake. */
+const UNKNOWN_ROOT = 'unknown root'
+const REFUSED = 'refused'
+const DUPLICATE = 'duplicate link'
+const REPLACED = 'replaced by a newer link'
+const OTHER_CONTENT = 'root or piece count differs'
+const SLOW = 'no hello in time'
+
+/** How long an attempt that lost a race waits for the winner to be complete. */
+const LOST_RACE_WAIT_MS = 5_000
+/** Streams that have not said hello, in all and of one peer; more are refused at once. */
+const MAX_SILENT_STREAMS = 512
+const MAX_SILENT_STREAMS_PER_PEER = 32
+/** Roots that one peer may share with us. */
+export const MAX_STREAMS_PER_CONNECTION = 256
+
+export interface LinksInit {
+  self: string
+  handshakeTimeoutMs: number
+  stallTimeoutMs: number
+  buffers: BufferPool
+  log(line: string): void
+  /** The peer has its first link, or none any more. */
+  onLinked(peer: string, isLinked: boolean): void
+}
+
+/** What we know of one peer and root. */
+interface Pairing {
+  link: StreamLink | undefined
+  /** Our attempt, shared by all who ask for it. */
+  opening: Promise<PeerLink> | undefined
+  /** Our hello is sent and not answered. */
+  helloSent: boolean
+  /** Attempts that lost to the other side's stream. */
+  readonly waiters: Set<(link: StreamLink) => void>
+}
+
+export class Links {
+  readonly #init: LinksInit
+  readonly #listeners = new Map<string, SwarmListener>()
+  readonly #pairings = new Map<string, Pairing>()
+  readonly #open = new Set<StreamLink>()
+  /** Streams without a hello, by peer. */
+  readonly #silent = new Map<string, number>()
+  #silentTotal = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(init: LinksInit) {
+    this.#init = init
+  }
+
+  get hasAny(): boolean {
+    return this.#open.size > 0
+  }
+
+  /** Round trip to a peer that has a link, in milliseconds. */
+  rttMs(peer: string): number | undefined {
+    for (const link of this.#open) if (link.peer === peer && link.rttMs !== undefined) return link.rttMs
+    return undefined
+  }
+
+  listener(root: Uint8Array): SwarmListener | undefined {
+    return this.#listeners.get(encodeHex(root))
+  }
+
+  listen(listener: SwarmListener): () => void {
+    const key = encodeHex(listener.hello.root)
+    this.#listeners.set(key, listener)
+    return () => {
+      if (this.#listeners.get(key) === listener) this.#listeners.delete(key)
+    }
+  }
+
+  closeAll(reason: string): void {
+    for (const link of [...this.#open]) link.close(reason)
+  }
+
+  closePeer(peer: string, reason: string): void {
+    for (const link of [...this.#open]) if (link.peer === peer) link.close(reason)
+  }
+
+  // ---- opened by the other side ----
+
+  /** Takes a stream that a peer opened. Never throws. */
+  handleStream(stream: Stream, connection: Connection): void {
+    const peer = connection.remotePeer.toString()
+    const silentOfPeer = this.#silent.get(peer) ?? 0
+    if (this.#silentTotal >= MAX_SILENT_STREAMS || silentOfPeer >= MAX_SILENT_STREAMS_PER_PEER) {
+      stream.abort(new Error('too many streams without a hello'))
+      return
+    }
+    let isSilent = true
+    const endSilence = () => {
+      clearTimeout(timer)
+      if (!isSilent) return
+      isSilent = false
+      this.#countSilent(peer, -1)
+    }
+    this.#countSilent(peer, 1)
+    const timer = setTimeout(() => link.close(SLOW), this.#init.handshakeTimeoutMs)
+    timer.unref()
+    const link: StreamLink = new StreamLink({
+      stream,
+      peer,
+      initiator: false,
+      remoteAddress: connection.remoteAddr.toString(),
+      encryption: encryptionName(connection),
+      buffers: this.#init.buffers,
+      log: this.#init.log,
+      pingMs: () => connection.rtt,
+      onHello: hello => {
+        endSilence()
+        this.#answer(link, hello)
+      },
+      onEnd: () => {
+        endSilence()
+        this.#forget(link)
+      }
+    })
+  }
+
+  #countSilent(peer: string, change: number): void {
+    const count = (this.#silent.get(peer) ?? 0) + change
+    if (count > 0) this.#silent.set(peer, count)
+    else this.#silent.delete(peer)
+    this.#silentTotal += change
+  }
+
+  #answer(link: StreamLink, hello: Hello): void {
+    const listener = this.listener(hello.root)
+    const pairing = this.#pairing(link.peer, hello.root)
+    const refusal = this.#refusalOf(link.peer, hello, listener, pairing)
+    if (listener === undefined || refusal !== undefined) {
+      this.#tidy(link.peer, hello.root)
+      link.close(refusal ?? UNKNOWN_ROOT)
+      return
+    }
+    this.#install(pairing, link, hello, listener)
+    link.send(listener.hello)
+    listener.onLink(link)
+    for (const settle of [...pairing.waiters]) settle(link)
+  }
+
+  #refusalOf(peer: string, hello: Hello, listener: SwarmListener | undefined, pairing: Pairing): string | undefined {
+    if (listener === undefined) return UNKNOWN_ROOT
+    if (hello.pieceCount !== listener.hello.pieceCount) return OTHER_CONTENT
+    if (this.#staysInsteadOf(pairing, peer)) return DUPLICATE
+    // Closed before it is asked: the old link must not count against the one that replaces it.
+    pairing.link?.close(REPLACED)
+    return listener.accepts(peer) ? undefined : REFUSED
+  }
+
+  /** Whether what we have, or are about to have, with this peer is the link that survives a stream it opened. */
+  #staysInsteadOf(pairing: Pairing, peer: string): boolean {
+    if (this.#init.self > peer) return false
+    if (pairing.helloSent) return true
+    const { link } = pairing
+    return link?.initiator === true && performance.now() - link.openedMs < this.#init.handshakeTimeoutMs
+  }
+
+  // ---- opened by us ----
+
+  /** The link to this peer for the listener's root: the one that stands, or a new one on `dial`'s connection. */
+  async open(
+    peer: string,
+    listener: SwarmListener,
+    dial: (signal: AbortSignal) => Promise<Connection>,
+    signal: AbortSignal
+  ): Promise<PeerLink> {
+    const { root } = listener.hello
+    const pairing = this.#pairing(peer, root)
+    if (pairing.link !== undefined) return pairing.link
+    pairing.opening ??= this.#attempt(pairing, peer, listener, dial, signal).finally(() => {
+      pairing.opening = undefined
+      pairing.helloSent = false
+      this.#tidy(peer, root)
+    })
+    return pairing.opening
+  }
+
+  async #attempt(
+    pairing: Pairing,
+    peer: string,
+    listener: SwarmListener,
+    dial: (signal: AbortSignal) => Promise<Connection>,
+    signal: AbortSignal
+  ): Promise<PeerLink> {
+    const connection = await dial(signal)
+    const stream = await connection.newStream(PIECES_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS_PER_CONNECTION })
+    // The other side was faster while we dialled.
+    if (pairing.link !== undefined) {
+      stream.abort(new Error(DUPLICATE))
+      return pairing.link
+    }
+    try {
+      return await this.#greet(pairing, peer, listener, stream, connection, signal)
+    } catch (err) {
+      if (!(err instanceof ProtocolError) || err.reason !== DUPLICATE) throw err
+      return pairing.link ?? (await this.#waitForWinner(pairing, err, signal))
+    }
+  }
+
+  #greet(
+    pairing: Pairing,
+    peer: string,
+    listener: SwarmListener,
+    stream: Stream,
+    connection: Connection,
+    signal: AbortSignal
+  ): Promise<PeerLink> {
+    const { promise, resolve, reject } = Promise.withResolvers<PeerLink>()
+    const timer = setTimeout(() => link.close(SLOW), this.#init.handshakeTimeoutMs)
+    timer.unref()
+    const onAbort = () => link.close('aborted')
+    const link: StreamLink = new StreamLink({
+      stream,
+      peer,
+      initiator: true,
+      remoteAddress: connection.remoteAddr.toString(),
+      encryption: encryptionName(connection),
+      buffers: this.#init.buffers,
+      log: this.#init.log,
+      pingMs: () => connection.rtt,
+      onHello: hello => {
+        const { root, pieceCount } = listener.hello
+        if (encodeHex(hello.root) !== encodeHex(root) || hello.pieceCount !== pieceCount) {
+          link.close(OTHER_CONTENT)
+          return
+        }
+
+        stopWaiting()
+        link.helloMs = performance.now() - link.openedMs
+        // Both sides agree on this one now; what stood before has lost its other end.
+        pairing.link?.close(REPLACED)
+        this.#install(pairing, link, hello, listener)
+        resolve(link)
+      },
+      onEnd: reason => {
+        stopWaiting()
+        this.#forget(link)
+        reject(signal.aborted ? signal.reason : new ProtocolError(reason))
+      }
+    })
+    const stopWaiting = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+      pairing.helloSent = false
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    pairing.helloSent = !link.isEnded
+    link.send(listener.hello)
+    return promise
+  }
+
+  #waitForWinner(pairing: Pairing, err: ProtocolError, signal: AbortSignal): Promise<PeerLink> {
+    const { promise, resolve, reject } = Promise.withResolvers<PeerLink>()
+    const onTimeout = () => reject(err)
+    const timer = setTimeout(onTimeout, LOST_RACE_WAIT_MS)
+    timer.unref()
+    signal.addEventListener('abort', onTimeout, { once: true })
+    pairing.waiters.add(resolve)
+    return promise.finally(() => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onTimeout)
+      pairing.waiters.delete(resolve)
+    })
+  }
+
+  // ---- bookkeeping ----
+
+  #install(pairing: Pairing, link: StreamLink, hello: Hello, listener: SwarmListener): void {
+    link.open(hello, { pieceCount: listener.hello.pieceCount, maxPieceBytes: listener.maxPieceBytes })
+    pairing.link = link
+    // Ending the link that stood before may have removed the entry.
+    this.#pairings.set(keyOf(link.peer, hello.root), pairing)
+    if (!this.#hasLink(link.peer)) this.#init.onLinked(link.peer, true)
+    this.#open.add(link)
+    this.#timer ??= setInterval(() => this.#checkProgress(), Math.min(1_000, this.#init.stallTimeoutMs / 4)).unref()
+  }
+
+  #forget(link: StreamLink): void {
+    if (!this.#open.delete(link)) return
+    const { root } = link.hello
+    const pairing = this.#pairings.get(keyOf(link.peer, root))
+    if (pairing?.link === link) pairing.link = undefined
+    this.#tidy(link.peer, root)
+    if (!this.#hasLink(link.peer)) this.#init.onLinked(link.peer, false)
+    if (this.#open.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #hasLink(peer: string): boolean {
+    for (const link of this.#open) if (link.peer === peer) return true
+    return false
+  }
+
+  #pairing(peer: string, root: Uint8Array): Pairing {
+    const key = keyOf(peer, root)
+    let pairing = this.#pairings.get(key)
+    if (pairing === undefined) {
+      pairing = { link: undefined, opening: undefined, helloSent: false, waiters: new Set() }
+      this.#pairings.set(key, pairing)
+    }
+    return pairing
+  }
+
+  #tidy(peer: string, root: Uint8Array): void {
+    const key = keyOf(peer, root)
+    const pairing = this.#pairings.get(key)
+    if (pairing !== undefined && pairing.link === undefined && pairing.opening === undefined) this.#pairings.delete(key)
+  }
+
+  #checkProgress(): void {
+    const nowMs = performance.now()
+    for (const link of [...this.#open]) link.checkProgress(nowMs, this.#init.stallTimeoutMs)
+  }
+}
+
+function keyOf(peer: string, root: Uint8Array): string {
+  return `${peer} ${encodeHex(root)}`
+}
+
+/** 'tls' or 'noise' from the protocol's name ('/tls/1.0.0', '/noise'). */
+function encryptionName(connection: Connection): string {
+  return connection.encryption?.split('/')[1] ?? 'unknown'
+}

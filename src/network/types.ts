@@ -1,0 +1,139 @@
+/**
+ * What the node needs from the network, free of libp2p: a host with links, a router (DHT) and a gossip topic per root.
+ * Addresses are multiaddr strings, peers are peer-id strings.
+ */
+
+import type { BufferPool } from '../util/buffer-pool.ts'
+import type { AvailabilityGossip } from '../wire/gossip.ts'
+import type { Hello, Message, PieceHeader } from '../wire/messages.ts'
+
+/** Options of `createHost` (host.ts); every one has a default. */
+export interface HostOptions {
+  /** Folder that keeps the identity key; undefined: a fresh identity that is not kept. @default undefined */
+  stateDir: string | undefined
+  /** Multiaddrs to listen on. @default ['/ip4/0.0.0.0/tcp/0'] */
+  listen: readonly string[]
+  /** Extra multiaddrs to tell others. @default [] */
+  announce: readonly string[]
+  /** Multiaddrs with /p2p, dialled until they answer and again when nobody is left. @default [] */
+  bootstrap: readonly string[]
+  /** Find peers on the local network. @default true */
+  mdns: boolean
+  /** Service tag of mDNS; nodes of other tags are not seen. @default '_swarm-p2p._udp.local' */
+  mdnsTag: string
+  /** Take part in the DHT; false: the router tells nobody and finds nobody. @default true */
+  dht: boolean
+  /** 'tls' prefers TLS and accepts noise; 'noise' offers noise only. @default 'tls' */
+  encryption: 'tls' | 'noise'
+  /**
+   * TLS on the TCP socket itself and a multiplexer that copies less; false: libp2p's stock modules. The wire is the same, the CPU for a byte about a
+   * third. @default true
+   */
+  fastPaths: boolean
+  /** Most connections, in and out, over all swarms. Raised: memory (about 0.5 MB each). @default 500 */
+  maxConnections: number
+  /** A stream that has not exchanged hellos within this is ended, in milliseconds. @default 10_000 */
+  handshakeTimeoutMs: number
+  /** A link that takes none of our bytes, or stops inside a frame, for this long is ended, in milliseconds. @default 30_000 */
+  stallTimeoutMs: number
+  /** Where pieces are gathered; share it with the store. @default one of 32 MiB */
+  buffers: BufferPool
+  /** Where one line per event worth a debug log goes. @default nowhere */
+  log: (line: string) => void
+}
+
+/** One neighbour's `/swarm/pieces/1.0.0` stream for one root, hello already exchanged and checked. */
+export interface PeerLink {
+  readonly peer: string
+  readonly initiator: boolean
+  /** What the other side said in its hello. */
+  readonly hello: Hello
+  /** Observed address of the other side, as a multiaddr. */
+  readonly remoteAddress: string
+  /** 'tls' | 'noise' as negotiated. */
+  readonly encryption: string
+  /** Bytes moved on this link, payload and control. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Call once, in the same turn as the link was given; events that came before (even the end of the link) are delivered after it. */
+  start(handlers: LinkHandlers): void
+  /** Queues a control message. A link whose peer does not read is ended at a bound of queued bytes. */
+  send(message: Message): void
+  /**
+   * Sends a piece frame: header, then `data`. Resolves when the transport took the last byte and has room for more: with true when nothing refers to `data` any
+   * more (it may be given back to a pool), with false when it is still kept by reference somewhere. Rejects when the link ended; then `data`
+   * must be left to the garbage collector. Control messages may overtake queued pieces.
+   */
+  sendPiece(header: PieceHeader, data: Uint8Array): Promise<boolean>
+  /** Says goodbye with the reason and ends the stream. Idempotent. */
+  close(reason: string): void
+}
+
+export interface LinkHandlers {
+  onMessage(message: Message): void
+  /** `data` is a buffer of its own that the handler may keep, or give back to the host's `buffers` when it is done. */
+  onPiece(header: PieceHeader, data: Uint8Array): void
+  onClose(reason: string): void
+}
+
+/** What a host must know of a root to accept links for it. */
+export interface SwarmListener {
+  readonly hello: Hello
+  /** Longest piece that a peer may send, in bytes. */
+  readonly maxPieceBytes: number
+  /** False refuses (banned, too many); the link is then closed with the reason 'refused'. */
+  accepts(peer: string): boolean
+  onLink(link: PeerLink): void
+  /** Encoded piece list for `fetchPieceList` of others; undefined while we do not have it. */
+  pieceList(): Uint8Array | undefined
+}
+
+export interface Router {
+  /** Tells the DHT that we hold (part of) the root; renewed until `withdraw`. Resolves when first written, false when nobody could be told. */
+  announce(root: Uint8Array, signal?: AbortSignal): Promise<boolean>
+  withdraw(root: Uint8Array): Promise<void>
+  /** Peers that announced the root, as found. Ends when the walk ends. */
+  find(root: Uint8Array, signal?: AbortSignal): AsyncIterable<{ peer: string; addresses: string[] }>
+}
+
+export type { AvailabilityGossip }
+
+export interface GossipTopic {
+  publish(gossip: AvailabilityGossip): Promise<void>
+  leave(): void
+}
+
+export interface Host {
+  readonly peer: string
+  readonly router: Router
+  /** Pieces arrive in buffers of this pool. Whoever is done with one gives it back, so that it is used again. */
+  readonly buffers: BufferPool
+  /** Listening addresses with /p2p suffix, most useful first. */
+  addresses(): string[]
+  /** Serve a root: inbound links and piece lists. Returns a function that stops. */
+  listen(listener: SwarmListener): () => void
+  /**
+   * Opens a link (dialling when needed). When both sides dial each other exactly one link survives: if it is the other side's, it was
+   * given to `onLink` before and this resolves with that same object. Throws `NoPeersError` when unreachable, `ProtocolError` with the
+   * peer's reason when it refuses or does not know the root.
+   */
+  connect(peer: string, addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerLink>
+  /** The encoded piece list of a root from one peer, at most `maxBytes`; the caller checks it against the root. */
+  fetchPieceList(peer: string, addresses: string[], root: Uint8Array, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
+  /** Resolves when a bootstrap peer of the options has answered for the first time; at once when there are none. Never rejects. */
+  readonly bootstrapped: Promise<void>
+  /** No bootstrap peer is configured and no peer connected: a search has nobody to ask. */
+  readonly knowsNobody: boolean
+  /** Peers of the local network may turn up by themselves. */
+  readonly usesMdns: boolean
+  /** Dials a bootstrap address (no swarm implied); resolves with its peer id. */
+  bootstrap(address: string, signal?: AbortSignal): Promise<string>
+  join(root: Uint8Array, onGossip: (gossip: AvailabilityGossip) => void): Promise<GossipTopic>
+  /** Peers seen on the LAN (mDNS); they may or may not have anything of ours. */
+  onPeer(handler: (peer: string, addresses: string[]) => void): () => void
+  /** Refuse a peer at connection time until the given time. */
+  ban(peer: string, untilMs: number): void
+  /** Round trip to a peer that has a link, in milliseconds; undefined while unknown. */
+  rttMs(peer: string): number | undefined
+  stop(): Promise<void>
+}

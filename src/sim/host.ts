@@ -1,0 +1,49 @@
+/**
+ * A simulated machine: one uplink that sends one piece after another, one downlink, and the peers (one per content) that share them.
+ */
+
+import type { SimPeer } from './peer.ts'
+
+/** A piece on, or waiting for, an uplink. */
+export interface Transfer {
+  readonly from: SimPeer
+  readonly to: SimPeer
+  readonly piece: number
+  readonly bytes: number
+  startMs: number
+}
+
+export interface HostSpec {
+  readonly key: string
+  /** Bytes per ms; Infinity: no limit. */
+  readonly uplink: number
+  readonly downlink: number
+  readonly labels: Readonly<Record<string, string>>
+  /** Which part of a partitioned network it is in. */
+  readonly side: number
+}
+
+export class Host {
+  readonly key: string
+  readonly uplink: number
+  readonly downlink: number
+  readonly labels: Readonly<Record<string, string>>
+  readonly side: number
+  readonly peers: SimPeer[] = []
+  readonly queue: Transfer[] = []
+  sending: Transfer | undefined
+  /** When the downlink has taken everything under way. */
+  downFreeMs = 0
+  busyMs = 0
+  /** Control bytes that the next piece must wait for. */
+  owedBytes = 0
+  isUp = true
+
+  constructor({ key, uplink, downlink, labels, side }: HostSpec) {
+    this.key = key
+    this.uplink = uplink
+    this.downlink = downlink
+    this.labels = labels
+    this.side = side
+  }
+}

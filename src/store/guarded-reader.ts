@@ -1,0 +1,113 @@
+/**
+ * Reads pieces of complete files in place and never gives out bytes that do not match their hash.
+ *
+ * A file whose stamp is as it was when its bytes were hashed is trusted. The stamp is compared after the read, so that a change
+ * before or during the read shows; a file without a trusted stamp has every piece hashed as it is read. A store to a mapping of the file
+ * that the kernel has not written back yet leaves the times alone; such bytes are found out by the receiver's own check.
+ * Called by the seed store and by the file store once it is finished.
+ */
+
+import fs from 'node:fs'
+import type { Bitfield } from '../content/bitfield.ts'
+import type { HashFunction } from '../content/hash.ts'
+import type { Manifest } from '../content/manifest.ts'
+import { StoreError } from '../errors.ts'
+import { forEachWide, isNoFile, openRaw, readAt, statFile, storeError } from './disk.ts'
+import { HandlePool } from './handle-pool.ts'
+import { isPieceHash, type Layout, type Slice } from './layout.ts'
+import { PieceLostError } from './piece-store.ts'
+import { isSameStamp, type Stamp, stampOf } from './stamp.ts'
+
+export interface GuardedReaderInit {
+  manifest: Manifest
+  layout: Layout
+  hash: HashFunction
+  /** Pieces that may be read; the reader clears those that it finds lost. */
+  have: Bitfield
+  /** Where each file is. */
+  pathOf: (file: number) => string
+  /** What each file looked like when its bytes were hashed; undefined: hash what is read. */
+  stamps: readonly (Stamp | undefined)[]
+  maxOpenFiles: number
+  /** Where the bytes of a piece lie, if elsewhere than in the content's own files. */
+  slicesOf?: (piece: number) => Slice[]
+}
+
+/** Slices of one piece that are read at once; Node's thread pool has four threads. */
+const READ_WIDTH = 4
+
+/** The front of `into` when it is long enough, else a buffer of its own. */
+export function bufferFor(bytes: number, into: Uint8Array | undefined): Uint8Array {
+  return into !== undefined && into.byteLength >= bytes ? into.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes)
+}
+
+export class GuardedReader {
+  readonly #init: GuardedReaderInit
+  readonly #stamps: (Stamp | undefined)[]
+  readonly #pool: HandlePool
+  #pending = 0
+  #idle: (() => void)[] = []
+
+  constructor(init: GuardedReaderInit) {
+    this.#init = init
+    this.#stamps = [...init.stamps]
+    this.#pool = new HandlePool(
+      file => openRaw(init.pathOf(file), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK),
+      init.maxOpenFiles
+    )
+  }
+
+  async read(piece: number, into?: Uint8Array): Promise<Uint8Array> {
+    const { have, layout, manifest, hash } = this.#init
+    if (!layout.geometry.hasPiece(piece) || !have.get(piece)) throw new RangeError(`piece ${piece} is not here`)
+    this.#pending++
+    try {
+      const data = bufferFor(layout.geometry.pieceBytes(piece), into)
+      const slices = this.#init.slicesOf?.(piece) ?? layout.slicesOf(piece)
+      let isTrusted = true
+      let isShort = false
+      await forEachWide(slices, READ_WIDTH, async slice => {
+        const size = await this.#readSlice(slice, data)
+        if (size === undefined) isShort = true
+        else if (!size) isTrusted = false
+      })
+      if (isShort || (!isTrusted && !isPieceHash(manifest, piece, hash(data)))) throw this.#lose(piece)
+      return data
+    } finally {
+      this.#pending--
+      if (this.#pending === 0) for (const wake of this.#idle.splice(0)) wake()
+    }
+  }
+
+  /** Waits for the reads under way and closes every file. */
+  async close(): Promise<void> {
+    if (this.#pending > 0) await new Promise<void>(resolve => this.#idle.push(resolve))
+    await this.#pool.closeAll()
+  }
+
+  /** True: read and unchanged since it was hashed. False: read, to be hashed. Undefined: the bytes are not there any more. */
+  async #readSlice(slice: Slice, data: Uint8Array): Promise<boolean | undefined> {
+    const path = this.#init.pathOf(slice.file)
+    try {
+      return await this.#pool.use(slice.file, async fd => {
+        const bytes = await readAt(fd, data, slice.pieceOffset, slice.bytes, slice.fileOffset, path)
+        if (bytes < slice.bytes) return undefined
+        const expected = this.#stamps[slice.file]
+        if (expected === undefined) return false
+        if (isSameStamp(expected, stampOf(await statFile(fd, path)))) return true
+        // From here on every piece of this file proves itself.
+        this.#stamps[slice.file] = undefined
+        return false
+      })
+    } catch (err) {
+      if (isNoFile(err)) return undefined
+      throw err instanceof StoreError ? err : storeError('cannot open', path, err)
+    }
+  }
+
+  #lose(piece: number): PieceLostError {
+    const { have, layout, pathOf } = this.#init
+    if (have.get(piece)) have.clear(piece)
+    return new PieceLostError([piece], pathOf(layout.slicesOf(piece)[0]?.file ?? 0))
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * One writer per output: a small file beside it says which process is downloading there.
+ *
+ * The lock lies beside the output and not in the state folder, since two nodes with separate state folders may still be sent to
+ * the same output. A lock is stale when its process is gone (same host: by process id, start time and boot), or, written
+ * on another host or in another container, when nobody touched it for {@link FOREIGN_STALE_MS}. Called by the file store.
+ */
+
+import { randomUUID } from 'node:crypto'
+import fs from 'node:fs'
+import { hostname } from 'node:os'
+import { StoreError } from '../errors.ts'
+import { errnoOf, isMissing, storeError } from './disk.ts'
+
+/** A living holder touches its lock this often; unseen for the longer time, one of another host counts as dead. In milliseconds. */
+const TOUCH_MS = 15_000
+const FOREIGN_STALE_MS = 60_000
+/** More rounds than this mean that others keep taking the lock first. */
+const MAX_ROUNDS = 8
+
+interface Holder {
+  pid: number
+  /** When the process started, in the kernel's own words; empty where the platform does not tell. */
+  started: string
+  boot: string
+  host: string
+  token: string
+}
+
+export interface OutputLock {
+  /** Gives the output free. Idempotent; never throws. */
+  release(): Promise<void>
+}
+
+/** Throws `StoreError` naming the process that writes to `output` already. */
+export async function lockOutput(lockPath: string, output: string): Promise<OutputLock> {
+  const own: Holder = {
+    pid: process.pid,
+    started: await processStart(process.pid),
+    boot: await bootId(),
+    host: hostname(),
+    token: randomUUID()
+  }
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    try {
+      await fs.promises.writeFile(lockPath, `${JSON.stringify(own)}\n`, { flag: 'wx', mode: 0o644 })
+      return held(lockPath, own)
+    } catch (err) {
+      if (errnoOf(err) !== 'EEXIST') throw storeError('cannot lock', lockPath, err)
+    }
+    const text = await readLock(lockPath)
+    if (text === undefined) continue
+    const holder = parseHolder(text)
+    if (holder !== undefined && (await isAlive(holder, lockPath, own))) {
+      const where = holder.host === own.host ? '' : ` on ${holder.host}`
+      throw new StoreError(`process ${holder.pid}${where} is downloading to this output already`, output)
+    }
+    // Empty or torn: its writer may be between creating and filling it; a dead one leaves it so for good.
+    if (holder === undefined && (await ageMs(lockPath)) < 2_000) {
+      await new Promise(resolve => setTimeout(resolve, 300))
+      continue
+    }
+    await removeStale(lockPath, text, own.token)
+  }
+  throw new StoreError('other processes keep locking this output', output)
+}
+
+function held(lockPath: string, own: Holder): OutputLock {
+  const touch = setInterval(() => {
+    const now = new Date()
+    fs.promises.utimes(lockPath, now, now).catch(() => {})
+  }, TOUCH_MS)
+  touch.unref()
+  let released = false
+  return {
+    async release() {
+      if (released) return
+      released = true
+      clearInterval(touch)
+      const text = await readLock(lockPath).catch(() => undefined)
+      if (text !== undefined && parseHolder(text)?.token === own.token)
+        await fs.promises.rm(lockPath, { force: true }).catch(() => {})
+    }
+  }
+}
+
+async function readLock(lockPath: string): Promise<string | undefined> {
+  try {
+    return await fs.promises.readFile(lockPath, 'utf8')
+  } catch (err) {
+    if (isMissing(err)) return undefined
+    throw storeError('cannot read lock', lockPath, err)
+  }
+}
+
+async function ageMs(lockPath: string): Promise<number> {
+  const stats = await fs.promises.stat(lockPath).catch(() => undefined)
+  return stats === undefined ? 0 : Date.now() - stats.mtimeMs
+}
+
+/** Moves the stale lock aside before deleting it, so that of two who found it stale only one deletes and neither deletes a new lock. */
+async function removeStale(lockPath: string, staleText: string, token: string): Promise<void> {
+  const aside = `${lockPath}.${token}`
+  try {
+    await fs.promises.rename(lockPath, aside)
+  } catch (err) {
+    if (isMissing(err)) return
+    throw storeError('cannot take over lock', lockPath, err)
+  }
+  const moved = await readLock(aside)
+  // It was somebody's fresh lock: put it back unless yet another one is there.
+  if (moved !== undefined && moved !== staleText) await fs.promises.link(aside, lockPath).catch(() => {})
+  await fs.promises.rm(aside, { force: true }).catch(() => {})
+}
+
+async function isAlive(holder: Holder, lockPath: string, own: Holder): Promise<boolean> {
+  if (holder.host !== own.host) return (await ageMs(lockPath)) < FOREIGN_STALE_MS
+  if (holder.boot !== own.boot) return false
+  try {
+    process.kill(holder.pid, 0)
+  } catch (err) {
+    // EPERM: it lives and belongs to somebody else.
+    if (errnoOf(err) !== 'EPERM') return false
+  }
+  return holder.started === '' || holder.started === (await processStart(holder.pid))
+}
+
+/** Tells a process from a later one with the same id. Linux: start time in clock ticks since boot, field 22 of /proc/<pid>/stat. */
+async function processStart(pid: number): Promise<string> {
+  const stat = await fs.promises.readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  // The second field, the command, may hold spaces and parentheses.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+}
+
+async function bootId(): Promise<string> {
+  return (await fs.promises.readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim()
+}
+
+function parseHolder(text: string): Holder | undefined {
+  try {
+    const { pid, started, boot, host, token } = JSON.parse(text) as Partial<Holder>
+    if (!Number.isSafeInteger(pid) || (pid as number) <= 0) return undefined
+    if (typeof started !== 'string' || typeof boot !== 'string' || typeof host !== 'string' || typeof token !== 'string')
+      return undefined
+    return { pid: pid as number, started, boot, host, token }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * The HTTP side of a daemon: who may ask, what is bounded, what a page of another origin gets, and that OpenAPI, metrics and
+ * documentation agree with what runs.
+ */
+
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import Ajv from 'ajv'
+import { findDaemon } from '../../src/daemon/client.ts'
+import { readRendezvous } from '../../src/daemon/rendezvous.ts'
+import { isPublicAddress } from '../../src/node/public-address.ts'
+import { raw, type TestDaemon, untilComplete, World } from './fixture.ts'
+
+const TOKEN = 'correct-horse-battery'
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+describe('who may ask', () => {
+  let world: World
+  let open: TestDaemon
+  let guarded: TestDaemon
+  before(async () => {
+    world = await World.open()
+    open = await world.daemon('open', { 'cors-origin': ['https://console.example'], 'allow-host': ['swarm.internal'] })
+    guarded = await world.daemon('guarded', { token: TOKEN })
+  })
+  after(() => world.close())
+
+  const probe = (daemon: TestDaemon, headers: Record<string, string>) => raw(`${daemon.url}/v1/probe`, { headers })
+
+  test('with a token set nothing of content is told without it, and health is', async () => {
+    for (const path of ['/v1/probe', '/v1/tasks', '/v1/openapi.json', '/metrics', `/files/${'0'.repeat(64)}`, '/v1/events']) {
+      const reply = await raw(guarded.url + path)
+      assert.equal(reply.status, 401, path)
+      assert.equal(JSON.parse(reply.body.toString()).code, 'unauthorized')
+      assert.equal(reply.headers['www-authenticate'], 'Bearer')
+    }
+    for (const path of ['/healthz', '/readyz']) assert.equal((await raw(guarded.url + path)).status, 200, path)
+    assert.equal((await probe(guarded, { authorization: `Bearer ${TOKEN}` })).status, 200)
+    for (const wrong of [`Bearer ${TOKEN}x`, 'Bearer x', 'Bearer', `Basic ${TOKEN}`, TOKEN]) {
+      assert.equal((await probe(guarded, { authorization: wrong })).status, 401, wrong)
+    }
+  })
+
+  test('a wrong token is refused even where none is asked for', async () => {
+    assert.equal((await probe(open, {})).status, 200)
+    assert.equal((await probe(open, { authorization: 'Bearer guess' })).status, 401)
+  })
+
+  test('a browser logs in for a cookie that scripts cannot read and other sites do not send', async () => {
+    const wrong = await raw(`${guarded.url}/v1/session`, { method: 'POST', headers: JSON_TYPE, body: '{"token":"guess"}' })
+    assert.equal(wrong.status, 401)
+    const reply = await raw(`${guarded.url}/v1/session`, {
+      method: 'POST',
+      headers: JSON_TYPE,
+      body: JSON.stringify({ token: TOKEN })
+    })
+    const [cookie = ''] = reply.headers['set-cookie'] as string[]
+    assert.match(cookie, /HttpOnly; SameSite=Strict/)
+    assert.ok(!cookie.includes(TOKEN))
+    assert.equal((await probe(guarded, { cookie: cookie.split(';')[0] as string })).status, 200)
+    assert.equal((await probe(guarded, { cookie: 'swarm_session=x' })).status, 401)
+  })
+
+  test('the secret for the commands of the same user is in a file that only they can read', async () => {
+    const { stateDir } = guarded.daemon.options
+    const { mode } = await stat(join(stateDir, 'daemon.json'))
+    assert.equal(mode & 0o077, 0)
+    const rendezvous = await readRendezvous(stateDir)
+    assert.equal((await probe(guarded, { authorization: `Bearer ${rendezvous?.secret}` })).status, 200)
+    assert.ok(await findDaemon({ stateDir }))
+  })
+
+  test('a name that is not ours in the Host header is refused: a page may have rebound its name to us', async () => {
+    const port = new URL(open.url).port
+    for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example']) {
+      assert.equal((await probe(open, { host })).status, 403, host)
+    }
+    for (const host of ['localhost', `localhost:${port}`, '127.0.0.1', `[::1]:${port}`, 'SWARM.internal']) {
+      assert.equal((await probe(open, { host })).status, 200, host)
+    }
+  })
+
+  test('a page of another origin can neither read nor write, unless the operator named it', async () => {
+    const origin = 'https://evil.example'
+    for (const headers of [
+      { origin },
+      { origin: 'null' },
+      { 'sec-fetch-site': 'cross-site' },
+      { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' }
+    ]) {
+      const read = await probe(open, headers as Record<string, string>)
+      assert.equal(read.status, 403, JSON.stringify(headers))
+      assert.equal(read.headers['access-control-allow-origin'], undefined)
+      const write = await raw(`${open.url}/v1/scan`, { method: 'POST', headers: headers as Record<string, string> })
+      assert.equal(write.status, 403)
+    }
+    // What a form can send without asking is not taken as a body.
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+      const reply = await raw(`${open.url}/v1/tasks`, {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body: '{"seed":"/etc/passwd"}'
+      })
+      assert.equal(reply.status, 400, type)
+    }
+    const preflight = await raw(`${open.url}/v1/tasks`, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST' }
+    })
+    assert.equal(preflight.status, 403)
+
+    const named = 'https://console.example'
+    const allowed = await probe(open, { origin: named, 'sec-fetch-site': 'cross-site' })
+    assert.equal(allowed.status, 200)
+    assert.equal(allowed.headers['access-control-allow-origin'], named)
+    const ask = await raw(`${open.url}/v1/tasks`, {
+      method: 'OPTIONS',
+      headers: { origin: named, 'access-control-request-method': 'POST' }
+    })
+    assert.equal(ask.status, 204)
+    assert.equal((await probe(open, { origin: open.url, 'sec-fetch-site': 'same-origin' })).status, 200)
+    const followed = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
+    assert.notEqual((await raw(`${open.url}/`, { headers: followed })).status, 403, 'a person may follow a link to the dashboard')
+  })
+
+  test('a client of the API may name paths in the opened folders only, also through links and dots', async () => {
+    const outside = await world.file('outside.bin', 1000)
+    const { completeDir } = open.daemon.options
+    await mkdir(join(completeDir, 'sub'))
+    await symlink(join(world.folder, 'content'), join(completeDir, 'sub', 'link'))
+    await writeFile(join(completeDir, 'inside.bin'), randomBytes(1000))
+    const seed = async (path: string) =>
+      raw(`${open.url}/v1/tasks`, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ seed: path }) })
+    for (const path of [
+      outside,
+      '/etc/passwd',
+      join(completeDir, 'sub', 'link', 'outside.bin'),
+      `${completeDir}/../../content/outside.bin`,
+      `${completeDir}x`
+    ]) {
+      const reply = await seed(path)
+      assert.equal(reply.status, 403, path)
+      assert.equal(JSON.parse(reply.body.toString()).code, 'forbidden')
+    }
+    for (const path of ['inside.bin', 'a\0b']) assert.equal((await seed(path)).status, 400)
+    assert.equal((await seed(join(completeDir, 'inside.bin'))).status, 201)
+    const output = await raw(`${open.url}/v1/tasks`, {
+      method: 'POST',
+      headers: JSON_TYPE,
+      body: JSON.stringify({ source: `swarm:${'cd'.repeat(32)}`, output: '/etc/cron.d/' })
+    })
+    assert.equal(output.status, 403)
+    // Who can read the state folder is the same user and may name any.
+    assert.equal((await open.client.addTask({ seed: outside })).state, 'complete')
+  })
+
+  test('a manifest is not fetched from private addresses for a client, unless the operator allows it', async () => {
+    for (const source of [
+      'http://127.0.0.1:1/x',
+      'http://localhost:1/x',
+      'http://[::1]:1/x',
+      'http://169.254.169.254/latest',
+      'http://2130706433/x'
+    ]) {
+      const reply = await raw(`${open.url}/v1/tasks`, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ source }) })
+      assert.equal(reply.status, 403, source)
+    }
+    for (const address of ['8.8.8.8', '2606:4700::1111']) assert.ok(isPublicAddress(address), address)
+    for (const address of [
+      '10.1.2.3',
+      '172.31.0.1',
+      '192.168.0.1',
+      '100.64.0.1',
+      '0.0.0.0',
+      '224.0.0.1',
+      '255.255.255.255',
+      '::',
+      'fe80::1',
+      'fd00::1',
+      '::ffff:8.8.8.8',
+      '2002:7f00:1::',
+      '64:ff9b::7f00:1',
+      'x'
+    ]) {
+      assert.ok(!isPublicAddress(address), address)
+    }
+  })
+})
+
+describe('the API', () => {
+  let world: World
+  let daemon: TestDaemon
+  before(async () => {
+    world = await World.open()
+    daemon = await world.daemon('api')
+  })
+  after(() => world.close())
+
+  test('every error has a code, a message and details', async () => {
+    const post = (body: string, path = '/v1/tasks') => raw(daemon.url + path, { method: 'POST', headers: JSON_TYPE, body })
+    const cases: [Promise<{ status: number; body: Buffer }>, number, string][] = [
+      [raw(`${daemon.url}/nothing`), 404, 'not_found'],
+      [raw(`${daemon.url}/v1/tasks/none`), 404, 'not_found'],
+      [raw(`${daemon.url}/v1/tasks`, { method: 'PUT' }), 404, 'not_found'],
+      [raw(`${daemon.url}/v1/tasks?state=odd`), 400, 'invalid_options'],
+      [raw(`${daemon.url}/files/notaroot`), 400, 'invalid_options'],
+      [raw(`${daemon.url}/files/${'0'.repeat(64)}`), 404, 'not_found'],
+      [raw(`${daemon.url}/v1/swarms/${'0'.repeat(64)}`), 404, 'not_found'],
+      [post('{'), 400, 'invalid_options'],
+      [post('{}'), 400, 'invalid_options'],
+      [post('{"source":"swarm:zz"}'), 422, 'invalid_manifest'],
+      [post('{"source":"ftp://x"}'), 400, 'invalid_options'],
+      [post('{"manifest":{"swarm":1}}'), 422, 'invalid_manifest'],
+      [post('{"source":"swarm:x","unknown":1}'), 400, 'invalid_options'],
+      [post('{"source":"a","seed":"/b"}'), 400, 'invalid_options'],
+      [post(`{"source":"${'x'.repeat(70_000)}"}`), 400, 'invalid_options'],
+      [post(`{"manifest":{"x":"${'x'.repeat(17 * 1024 * 1024)}"}}`), 413, 'too_large'],
+      [post(`{"token":"${'x'.repeat(2 * 1024 * 1024)}"}`, '/v1/session'), 413, 'too_large']
+    ]
+    for (const [sent, status, code] of cases) {
+      const reply = await sent
+      const body = JSON.parse(reply.body.toString())
+      assert.equal(reply.status, status, JSON.stringify(body))
+      assert.deepEqual(Object.keys(body), ['code', 'message', 'details'])
+      assert.equal(body.code, code, body.message)
+    }
+    const patch = await raw(`${daemon.url}/v1/limits`, { method: 'PATCH', headers: JSON_TYPE, body: '{"maxActiveDownloads":0}' })
+    assert.equal(patch.status, 400)
+    assert.equal(JSON.parse(patch.body.toString()).details.field, 'body/maxActiveDownloads')
+  })
+
+  test('headers and connections are bounded', async () => {
+    const large = await raw(`${daemon.url}/healthz`, { headers: { 'x-large': 'x'.repeat(20_000) } })
+    assert.equal(large.status, 431)
+    const { url } = await world.daemon('bounded', { 'max-connections': '20' })
+    const { hostname, port } = new URL(url)
+    const sockets = Array.from({ length: 60 }, () => connect({ host: hostname, port: Number(port) }))
+    const closed = await Promise.all(
+      sockets.map(
+        socket =>
+          new Promise<boolean>(resolve => {
+            socket.on('error', () => resolve(true))
+            socket.on('close', () => resolve(true))
+            socket.on('data', () => resolve(false))
+            socket.on('connect', () => socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'))
+          })
+      )
+    )
+    for (const socket of sockets) socket.destroy()
+    const served = closed.filter(isClosed => !isClosed).length
+    assert.ok(served > 0 && served <= 20, `${served} of 60 were served`)
+  })
+
+  test('OpenAPI names exactly the routes that there are, and replies are what it says', async () => {
+    const document = JSON.parse((await raw(`${daemon.url}/v1/openapi.json`)).body.toString())
+    assert.equal(document.openapi, '3.1.0')
+    const seed = await daemon.client.addTask({ seed: await world.file('schema.bin', 300_000) })
+    const ajv = new Ajv.default({ strict: false, logger: false })
+    ajv.addFormat('binary', true)
+    const routes = Object.entries(
+      document.paths as Record<
+        string,
+        Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>
+      >
+    )
+    const begun = await fetch(`${daemon.url}/v1/uploads`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'some' })
+    })
+    const upload = (await begun.json()) as { id: string }
+    let checked = 0
+    for (const [path, operations] of routes) {
+      for (const [method, { responses }] of Object.entries(operations)) {
+        assert.ok(responses['4XX'] !== undefined || path === '/readyz', `${method} ${path} says what its errors are`)
+        const id = path.startsWith('/v1/uploads') ? upload.id : seed.id
+        const url = daemon.url + path.replace('{id}', id).replace('{root}', seed.root).replace('{*}', seed.name)
+        if (method !== 'get' || path.endsWith('/events')) continue
+        const reply = await raw(url)
+        assert.equal(reply.status, 200, url)
+        const schema = responses['200']?.content?.['application/json']?.schema
+        if (schema === undefined || path.endsWith('/manifest')) continue
+        assert.ok(ajv.validate(schema, JSON.parse(reply.body.toString())), `${path}: ${ajv.errorsText()}`)
+        checked++
+      }
+    }
+    assert.equal(checked, 9)
+    const documented = await readFile(new URL('../../docs/API.md', import.meta.url), 'utf8')
+    for (const [path, operations] of routes) {
+      for (const method of Object.keys(operations)) {
+        const line = `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, '<$1>').replace('{*}', '<path>')}`
+        assert.ok(documented.includes(`\`${line}\``), `docs/API.md tells of ${line}`)
+      }
+    }
+  })
+
+  test('every metric is documented, and every documented metric is there', async () => {
+    const text = (await raw(`${daemon.url}/metrics`)).body.toString()
+    const names = new Set([...text.matchAll(/^# TYPE (swarm_\w+) /gm)].map(match => match[1] as string))
+    const documented = await readFile(new URL('../../docs/API.md', import.meta.url), 'utf8')
+    const told = new Set([...documented.matchAll(/^\| `(swarm_\w+)/gm)].map(match => match[1] as string))
+    assert.deepEqual([...told].sort(), [...names].sort())
+  })
+
+  test('what the swarm holds: pieces, availability, peers, rates and sources', async () => {
+    const seed = await daemon.client.addTask({ seed: await world.file('probe.bin', 700_000) })
+    const other = await world.daemon('other')
+    const { id, root } = await other.client.addTask({ source: seed.link ?? '' })
+    await untilComplete(other.client, id)
+    const swarm = await other.client.swarm(root)
+    assert.equal(swarm.pieceCount, 3)
+    assert.equal(swarm.piecesDone, 3)
+    assert.equal(Buffer.from(swarm.have, 'base64')[0], 0b11100000)
+    assert.deepEqual(swarm.holders, [1, 1, 1])
+    assert.equal(swarm.distributedCopies, 2)
+    assert.deepEqual(swarm.bytesBySource, [{ source: daemon.daemon.node.peer, bytes: 700_000 }])
+    assert.equal(swarm.peers[0]?.bytesDownloaded, 700_000)
+    const probe = await daemon.client.probe()
+    assert.equal(probe.peer, daemon.daemon.node.peer)
+    assert.equal(probe.swarms.find(each => each.root === root)?.neighbours, 1)
+  })
+
+  test('a scan seeds files that lie beside their manifests, and tells of those that are not intact', async () => {
+    const seeder = await world.daemon('for-scan')
+    const { folder, client } = await world.daemon('scanning')
+    const complete = join(folder, 'complete')
+    for (const [name, change] of [
+      ['good.bin', (bytes: Buffer) => bytes],
+      ['bad.bin', (bytes: Buffer) => Buffer.from(bytes.map(byte => byte ^ 1))],
+      ['missing.bin', undefined]
+    ] as const) {
+      const path = await world.file(name, 50_000)
+      const { id } = await seeder.client.addTask({ seed: path })
+      await mkdir(join(complete, 'deep'), { recursive: true })
+      await writeFile(join(complete, 'deep', `${name}.swarm`), await seeder.client.manifest(id))
+      if (change !== undefined) await writeFile(join(complete, 'deep', name), change(await readFile(path)))
+    }
+    await writeFile(join(complete, 'broken.swarm'), '{')
+    const report = await client.scan()
+    assert.equal(report.manifests, 4)
+    assert.equal(report.added.length, 1)
+    assert.deepEqual(
+      report.problems.map(({ manifest, code }) => [manifest.slice(complete.length + 1), code]),
+      [
+        ['broken.swarm', 'invalid_manifest'],
+        ['deep/bad.bin.swarm', 'conflict'],
+        ['deep/missing.bin.swarm', 'not_found']
+      ]
+    )
+    const again = await client.scan()
+    assert.deepEqual([again.added, again.known], [[], 1])
+    const [task] = await client.tasks()
+    assert.deepEqual([task?.kind, task?.state, task?.name], ['seed', 'complete', 'good.bin'])
+  })
+
+  test('with --watch a file that is put into a folder is seeded by itself', async () => {
+    const seeder = await world.daemon('for-watch')
+    const { folder, client } = await world.daemon('watching', { watch: true })
+    const path = await world.file('watched.bin', 50_000)
+    const { id } = await seeder.client.addTask({ seed: path })
+    await writeFile(join(folder, 'complete', 'watched.bin'), await readFile(path))
+    await writeFile(join(folder, 'complete', 'watched.bin.swarm'), await seeder.client.manifest(id))
+    const { eventually } = await import('./fixture.ts')
+    await eventually(async () => (await client.tasks()).some(task => task.name === 'watched.bin'), 'the watched file is seeded')
+  })
+
+  test('a second daemon on the same state folder, or on a port that is taken, is told so and leaves the first alone', async () => {
+    await assert.rejects(world.daemon('api'), /another daemon uses the state folder/)
+    await assert.rejects(world.daemon('port', { http: `127.0.0.1:${new URL(daemon.url).port}` }), /cannot listen .*EADDRINUSE/)
+    assert.equal((await raw(`${daemon.url}/readyz`)).status, 200)
+  })
+
+  test('an unwritable folder is a StoreError with its path', {
+    skip: process.getuid?.() === 0 ? 'root may write anywhere' : false
+  }, async () => {
+    const locked = join(world.folder, 'locked')
+    await mkdir(locked)
+    await chmod(locked, 0o500)
+    await assert.rejects(world.daemon('locked', { 'complete-dir': join(locked, 'x') }), { code: 'store_error' })
+  })
+})

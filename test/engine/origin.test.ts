@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Input, Output } from '../../src/engine/types.ts'
+import { PIECE_BYTES, swarmOf } from './world.ts'
+
+const PIECES = 128
+
+/** Hands inputs to a lone peer with an origin that gives nothing, each at its time; the pieces it asked for by then. */
+function askedBy(inputs: readonly (readonly [nowMs: number, input: Input])[]): number {
+  const swarm = swarmOf(PIECES, [])
+  const windowBytes = PIECES * PIECE_BYTES
+  let asked = 0
+  const count = (outputs: readonly Output[]): void => {
+    for (const output of outputs) if (output.type === 'fetchFromOrigin') asked += output.pieces.length
+  }
+  count(swarm.handle({ type: 'originChanged', state: 'open', self: 'self', windowBytes, isSequential: false }, 0))
+  for (const [nowMs, input] of inputs) count(swarm.handle(input, nowMs))
+  return asked
+}
+
+describe('a peer with an origin and no neighbour', () => {
+  it('asks for nothing before a search has ended', () => {
+    assert.equal(askedBy([[2000, { type: 'tick' }]]), 0)
+  })
+
+  it('asks at once when there is nowhere else to look', () => {
+    assert.ok(askedBy([[1, { type: 'searched', isFinal: true }]]) > PIECES / 64)
+  })
+
+  it('begins with little of the content when others may turn up, and then takes more', () => {
+    const searched = [1, { type: 'searched', isFinal: false }] as const
+    const first = askedBy([searched])
+    assert.ok(first > 0 && first <= PIECES / 64, `${first} pieces`)
+    const later = askedBy([searched, [700, { type: 'tick' }]])
+    assert.ok(later > first && later <= PIECES / 2, `${later} pieces`)
+    assert.ok(askedBy([searched, [1100, { type: 'tick' }]]) > later)
+  })
+
+  it('waits for a peer that it knows and has not reached', () => {
+    const known = [1, { type: 'peerDiscovered', peer: 'other', source: 'hint' }] as const
+    const searched = [2, { type: 'searched', isFinal: true }] as const
+    assert.equal(askedBy([known, searched, [1000, { type: 'tick' }]]), 0)
+    assert.ok(
+      askedBy([known, searched, [1000, { type: 'dialFailed', peer: 'other', reason: 'refused' }], [1500, { type: 'tick' }]]) > 0
+    )
+    assert.ok(askedBy([known, searched, [6000, { type: 'tick' }]]) > 0)
+  })
+})

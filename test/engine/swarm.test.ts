@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { join, PIECE_BYTES, say, sent, swarmOf, tickUntil, World } from './world.ts'
+
+describe('a swarm of engines', () => {
+  it('brings every piece to one leecher, each sent once', () => {
+    const world = new World()
+    world.add('seeder', swarmOf(64, 'all'))
+    world.add('leecher', swarmOf(64, []))
+    world.connect('seeder', 'leecher')
+    assert.ok(world.run(() => world.isEveryoneComplete(), 60_000))
+    assert.equal(world.served.get('seeder'), 64)
+    assert.equal(world.dropped, 0)
+  })
+
+  it('spreads to eight leechers near the bound, the seeder sending little more than one copy', () => {
+    const world = new World({ delayMs: 1, pieceMs: 100 })
+    world.add('seeder', swarmOf(128, 'all', {}, 'seeder'))
+    const keys = ['seeder']
+    for (let i = 0; i < 8; i++) {
+      const key = `leecher${i}`
+      world.add(key, swarmOf(128, [], {}, key))
+      for (const other of keys) world.connect(key, other)
+      keys.push(key)
+    }
+    assert.ok(world.run(() => world.isEveryoneComplete(), 120_000))
+    const boundMs = 128 * 100 * (1 + Math.floor(Math.log2(8)) / 128)
+    assert.ok(world.nowMs < 1.12 * boundMs, `took ${world.nowMs} ms, the bound is ${boundMs} ms`)
+    assert.ok((world.served.get('seeder') ?? 0) <= 1.15 * 128, `the seeder sent ${world.served.get('seeder')} pieces`)
+    assert.equal(world.dropped, 0)
+  })
+
+  it('completes from the other leechers when the seeder leaves after its first copy', () => {
+    const world = new World()
+    world.add('seeder', swarmOf(32, 'all', {}, 'seeder'))
+    for (const key of ['a', 'b', 'c']) world.add(key, swarmOf(32, [], {}, key))
+    for (const [one, other] of [
+      ['seeder', 'a'],
+      ['seeder', 'b'],
+      ['seeder', 'c'],
+      ['a', 'b'],
+      ['b', 'c'],
+      ['a', 'c']
+    ] as const) {
+      world.connect(one, other)
+    }
+    const heldTogether = (): boolean => {
+      const held = new Set<number>()
+      for (const key of ['a', 'b', 'c']) {
+        const holders = world.members.get(key)?.swarm.holders() ?? []
+        for (let piece = 0; piece < holders.length; piece++) if ((holders[piece] as number) > 1) held.add(piece)
+      }
+      return held.size === 32
+    }
+    assert.ok(world.run(heldTogether, 60_000))
+    world.remove('seeder')
+    assert.ok(world.run(() => world.isEveryoneComplete(), 120_000))
+  })
+})
+
+describe('the uploading half', () => {
+  it('offers the piece that the fewest neighbours hold', () => {
+    const swarm = swarmOf(4, 'all')
+    join(swarm, 'x', 4, 'all')
+    join(swarm, 'y', 4, 'all')
+    join(swarm, 'z', 4, [0, 1, 3])
+    const [offer] = sent(join(swarm, 'c', 4, [0]), 'offer', 'c')
+    assert.equal(offer?.pieces[0], 2)
+  })
+
+  it('serves a peer that only requests and never answers offers', () => {
+    const swarm = swarmOf(8, 'all')
+    join(swarm, 'simple', 8, [])
+    const answer = say(swarm, 'simple', { type: 'request', pieces: [5, 6], urgent: false }, 100)
+    const outputs = [...answer, ...tickUntil(swarm, 100, 6000)]
+    const served = outputs.filter(output => output.type === 'servePiece').map(output => output.piece)
+    assert.deepEqual(served.slice(0, 2).sort(), [5, 6])
+  })
+
+  it('offers again at once when a peer that was full has kept a piece', () => {
+    const swarm = swarmOf(4, 'all')
+    const [offer] = sent(join(swarm, 'leecher', 4, []), 'offer', 'leecher')
+    const [first, ...others] = offer?.pieces ?? []
+    assert.ok(first !== undefined && others.length > 0)
+    say(swarm, 'leecher', { type: 'request', pieces: [first], urgent: false }, 1)
+    say(swarm, 'leecher', { type: 'reject', pieces: others, reason: 'full' }, 1)
+    const [again] = sent(say(swarm, 'leecher', { type: 'have', pieces: [first] }, 5), 'offer', 'leecher')
+    assert.ok(again !== undefined && again.pieces.length > 0)
+  })
+
+  it('sends nothing that was not requested', () => {
+    const swarm = swarmOf(8, 'all')
+    const outputs = [...join(swarm, 'leecher', 8, []), ...tickUntil(swarm, 0, 20_000)]
+    assert.ok(sent(outputs, 'offer').length > 0)
+    assert.equal(outputs.filter(output => output.type === 'servePiece').length, 0)
+  })
+
+  it('rejects requests of pieces that it lacks', () => {
+    const swarm = swarmOf(8, [1])
+    join(swarm, 'peer', 8, [])
+    assert.deepEqual(sent(say(swarm, 'peer', { type: 'request', pieces: [2], urgent: false }), 'reject'), [
+      { type: 'reject', pieces: [2], reason: 'missing' }
+    ])
+  })
+
+  it('serves an urgent request before all others', () => {
+    const swarm = swarmOf(64, 'all', { maxUploadSlots: 1 })
+    join(swarm, 'a', 64, [])
+    join(swarm, 'b', 64, [])
+    const outputs = say(swarm, 'a', { type: 'request', pieces: [1, 2, 3, 4, 5, 6], urgent: true })
+    say(swarm, 'b', { type: 'request', pieces: [9], urgent: false })
+    assert.equal(outputs.find(output => output.type === 'servePiece')?.peer, 'a')
+  })
+})
+
+describe('the downloading half', () => {
+  it('takes an offer of a piece that it lacks and turns down the same piece from another', () => {
+    const swarm = swarmOf(8, [])
+    join(swarm, 'a', 8, 'all')
+    join(swarm, 'b', 8, 'all')
+    assert.deepEqual(sent(say(swarm, 'a', { type: 'offer', pieces: [3] }), 'request', 'a'), [
+      { type: 'request', pieces: [3], urgent: false }
+    ])
+    assert.deepEqual(sent(say(swarm, 'b', { type: 'offer', pieces: [3] }), 'reject', 'b'), [
+      { type: 'reject', pieces: [3], reason: 'expected' }
+    ])
+  })
+
+  it('bans a peer whose piece is corrupt and takes the piece from another', () => {
+    const swarm = swarmOf(8, [])
+    join(swarm, 'bad', 8, 'all')
+    join(swarm, 'good', 8, 'all')
+    say(swarm, 'bad', { type: 'offer', pieces: [3] })
+    const accepted = swarm.handle({ type: 'pieceReceived', peer: 'bad', piece: 3, bytes: PIECE_BYTES }, 10)
+    assert.ok(accepted.some(output => output.type === 'acceptPiece' && output.piece === 3))
+    const outputs = swarm.handle({ type: 'pieceCorrupt', peer: 'bad', piece: 3 }, 11)
+    const disconnect = outputs.find(output => output.type === 'disconnect')
+    assert.ok(disconnect?.type === 'disconnect' && disconnect.peer === 'bad' && disconnect.banMs > 0)
+    assert.equal(swarm.accepts('bad', 12), false)
+    assert.equal(sent(say(swarm, 'good', { type: 'offer', pieces: [3] }, 13), 'request').length, 1)
+    swarm.assertInvariants()
+  })
+
+  it('drops a piece that it never asked for and bans its sender', () => {
+    const swarm = swarmOf(8, [])
+    join(swarm, 'pushy', 8, 'all')
+    const outputs = swarm.handle({ type: 'pieceReceived', peer: 'pushy', piece: 3, bytes: PIECE_BYTES }, 10)
+    assert.ok(outputs.some(output => output.type === 'dropPiece'))
+    assert.ok(outputs.some(output => output.type === 'disconnect' && output.banMs > 0))
+  })
+
+  it('asks another peer when the first goes silent', () => {
+    const swarm = swarmOf(1, [])
+    join(swarm, 'silent', 1, 'all')
+    join(swarm, 'other', 1, 'all')
+    say(swarm, 'silent', { type: 'offer', pieces: [0] })
+    const outputs = tickUntil(swarm, 0, 20_000)
+    assert.equal(sent(outputs, 'request', 'other').length, 1)
+  })
+
+  it('requests by itself from a peer that never offers', () => {
+    const swarm = swarmOf(8, [])
+    join(swarm, 'simple', 8, 'all')
+    assert.ok(sent(tickUntil(swarm, 0, 6000), 'request', 'simple').length > 0)
+  })
+
+  it('asks for what a reader waits for at once and urgently', () => {
+    const swarm = swarmOf(64, [])
+    join(swarm, 'a', 64, 'all')
+    const outputs = swarm.handle({ type: 'readerMoved', reader: 'r', first: 40, last: 50, deadlineMs: 100 }, 10)
+    const [request] = sent(outputs, 'request', 'a')
+    assert.equal(request?.urgent, true)
+    assert.equal(request?.pieces[0], 40)
+  })
+
+  it('says why it waits', () => {
+    const swarm = swarmOf(8, [])
+    assert.equal(swarm.snapshot().waitingFor, undefined)
+    tickUntil(swarm, 0, 5000)
+    assert.match(swarm.snapshot().waitingFor ?? '', /no peer of this content/)
+    join(swarm, 'a', 8, [], 6000)
+    assert.match(swarm.snapshot().waitingFor ?? '', /no connected peer has any of the 8 missing pieces/)
+    swarm.handle({ type: 'storeFailed', piece: 1, reason: 'ENOSPC' }, 6001)
+    assert.match(swarm.snapshot().waitingFor ?? '', /disk cannot keep pieces: ENOSPC/)
+  })
+})

@@ -1,0 +1,115 @@
+/**
+ * Writes the test vectors: `node test/make-vectors.ts`. Run it only when the protocol changes on purpose; vectors.test.ts reads
+ * what is committed.
+ */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { dhtKey } from '../src/content/dht-key.ts'
+import { formatLink } from '../src/content/link.ts'
+import { formatManifest, type Manifest } from '../src/content/manifest.ts'
+import { encodePieceList } from '../src/content/piece-list.ts'
+import { decodeHex, encodeHex } from '../src/util/bytes.ts'
+import { encodeMessage, encodePieceHeader } from '../src/wire/codec.ts'
+import { encodeGossip } from '../src/wire/gossip.ts'
+import type { Message } from '../src/wire/messages.ts'
+import { encodePieceListAnswerHeader } from '../src/wire/piece-list.ts'
+import { fileManifest, folderManifest, PEER_HINT, sampleBytes } from './content/samples.ts'
+
+/** Byte arrays as hex under a telling key, so that the vectors are plain JSON. */
+function toJson(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value, (_, field) => (field instanceof Uint8Array ? { hex: encodeHex(field) } : field)))
+}
+
+function write(name: string, value: unknown): void {
+  writeFileSync(join(import.meta.dirname, 'vectors', name), `${JSON.stringify(toJson(value), undefined, 2)}\n`)
+}
+
+const root = decodeHex(fileManifest().root) as Uint8Array
+const bits = new Uint8Array(38)
+bits.set([0x80, 0x01, 0xff])
+bits[37] = 0x10
+
+const messages: Message[] = [
+  { type: 'hello', version: 1, root, pieceCount: 300, labels: {} },
+  { type: 'hello', version: 1, root, pieceCount: 1_048_576, labels: { host: 'node-7', zone: 'zürich' } },
+  { type: 'bitfield', bits },
+  { type: 'have', pieces: [0] },
+  { type: 'have', pieces: [299, 127, 128, 1] },
+  { type: 'offer', pieces: [5, 200] },
+  { type: 'request', pieces: [5], urgent: false },
+  { type: 'request', pieces: [200, 6], urgent: true },
+  { type: 'cancel', pieces: [5, 200] },
+  { type: 'reject', pieces: [5], reason: 'have' },
+  { type: 'reject', pieces: [5], reason: 'expected' },
+  { type: 'reject', pieces: [5], reason: 'full' },
+  { type: 'reject', pieces: [5], reason: 'missing' },
+  { type: 'reject', pieces: [5], reason: 'choked' },
+  { type: 'peers', peers: [] },
+  {
+    type: 'peers',
+    peers: [{ peer: PEER_HINT.split('/p2p/')[1] as string, addresses: ['/ip4/192.0.2.7/tcp/4001', '/ip6/2001:db8::7/tcp/4001'] }]
+  },
+  { type: 'goodbye', reason: 'leaving' },
+  { type: 'keepers', keepers: [] },
+  {
+    type: 'keepers',
+    keepers: [{ peer: PEER_HINT.split('/p2p/')[1] as string, addresses: ['/ip4/192.0.2.7/tcp/4001'], beat: 300 }]
+  },
+  { type: 'taking', pieces: [16, 17, 200] }
+]
+
+write('messages.json', {
+  limits: { pieceCount: 300, maxPieceBytes: 16_384 },
+  frames: messages.map(message => ({ message, frame: encodeMessage(message) })),
+  pieceHeaders: [
+    { piece: 0, bytes: 1, header: encodePieceHeader(0, 1) },
+    { piece: 299, bytes: 16_384, header: encodePieceHeader(299, 16_384) }
+  ],
+  pieceListAnswers: [
+    { status: 'found', length: 100, header: encodePieceListAnswerHeader('found', 100) },
+    { status: 'unknown', length: 0, header: encodePieceListAnswerHeader('unknown', 0) },
+    { status: 'busy', length: 0, header: encodePieceListAnswerHeader('busy', 0) }
+  ],
+  refused: [
+    { why: 'piece behind the end', frame: { hex: '0000000303ac02' } },
+    { why: 'number not in its shortest form', frame: { hex: '00000003038000' } },
+    { why: 'no piece', frame: { hex: '0000000103' } },
+    { why: 'unknown request flags', frame: { hex: '00000003050201' } },
+    { why: 'unknown reject reason', frame: { hex: '00000003070501' } },
+    { why: 'bits behind the end', frame: { hex: `0000002702${'00'.repeat(37)}08` } },
+    { why: 'bitfield too short', frame: { hex: `0000002602${'00'.repeat(37)}` } },
+    { why: 'unknown type', frame: { hex: '000000010a' } },
+    { why: 'another version', frame: { hex: `0000002401${'02'}${'00'.repeat(32)}0000` } },
+    { why: 'text not UTF-8', frame: { hex: '0000000209ff' } }
+  ]
+})
+
+const peer = PEER_HINT.split('/p2p/')[1] as string
+const runs = new Uint8Array(38).fill(0xff, 0, 20)
+write('gossip.json', {
+  exact: [
+    { peer, addresses: ['/ip4/192.0.2.7/tcp/4001'], pieceCount: 300, bits },
+    { peer, addresses: [], pieceCount: 300, bits: runs },
+    { peer, addresses: [], pieceCount: 16, bits: Uint8Array.of(0x55, 0xaa) },
+    { peer, addresses: [], pieceCount: 0, bits: new Uint8Array(0) }
+  ].map(gossip => ({ gossip, payload: encodeGossip(gossip) })),
+  /** Only to be read: groups of two pieces, the second and fifth (one piece alone) are there. */
+  grouped: [
+    { gossip: { peer: 'a', addresses: [], pieceCount: 9, bits: Uint8Array.of(0x30, 0x80) }, payload: { hex: '0101610009010048' } }
+  ]
+})
+
+function describe(manifest: Manifest): unknown {
+  return {
+    content: { hex: encodeHex(sampleBytes(manifest.length)) },
+    manifest,
+    text: formatManifest(manifest),
+    link: formatLink(manifest),
+    pieceList: encodePieceList(manifest),
+    root: manifest.root,
+    dhtKey: dhtKey(decodeHex(manifest.root) as Uint8Array).toString()
+  }
+}
+
+write('manifests.json', { file: describe(fileManifest()), folder: describe(folderManifest()), empty: describe(fileManifest(0)) })

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { afterEach, describe, it } from 'node:test'
+import { NoPeersError, NotFoundError, ProtocolError } from '../../src/errors.ts'
+import { Hosts, listenerFor, RecordedLink, rootOf } from './support.ts'
+
+const hosts = new Hosts()
+afterEach(() => hosts.stop())
+
+const ROOT = rootOf(1)
+
+describe('a host', () => {
+  for (const [left, right, expected] of [
+    ['tls', 'tls', 'tls'],
+    ['noise', 'noise', 'noise'],
+    ['noise', 'tls', 'noise'],
+    ['tls', 'noise', 'noise']
+  ] as const) {
+    it(`links a node of encryption ${left} to one of ${right} by ${expected}, with hellos exchanged`, async () => {
+      const a = await hosts.create({ encryption: left })
+      const b = await hosts.create({ encryption: right })
+      const listener = listenerFor(ROOT, { hello: { ...listenerFor(ROOT).hello, labels: { rack: 'r1' } } })
+      b.listen(listener)
+      const link = await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
+      assert.equal(link.peer, b.peer)
+      assert.equal(link.initiator, true)
+      assert.equal(link.encryption, expected)
+      assert.deepEqual(link.hello.labels, { rack: 'r1' })
+      const [accepted] = await listener.links.until(1, 'link')
+      assert.equal(accepted?.link.peer, a.peer)
+      assert.equal(accepted?.link.initiator, false)
+      assert.ok(a.rttMs(b.peer) !== undefined)
+    })
+  }
+
+  it('refuses a root that it does not know, a content of another piece count, and whom the listener refuses', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    const refusedAs = (reason: RegExp) => (err: unknown) => err instanceof ProtocolError && reason.test(err.reason)
+    await assert.rejects(a.connect(b.peer, b.addresses(), listenerFor(ROOT)), refusedAs(/unknown root/))
+    const stop = b.listen(listenerFor(ROOT, { accepts: () => false }))
+    await assert.rejects(a.connect(b.peer, b.addresses(), listenerFor(ROOT)), refusedAs(/refused/))
+    const other = listenerFor(ROOT, { hello: { ...listenerFor(ROOT).hello, pieceCount: 65 } })
+    await assert.rejects(a.connect(b.peer, b.addresses(), other), refusedAs(/piece count/))
+    stop()
+    await assert.rejects(a.connect(b.peer, b.addresses(), listenerFor(ROOT)), refusedAs(/unknown root/))
+  })
+
+  it('says that a peer cannot be reached', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    const addresses = b.addresses()
+    await b.stop()
+    await assert.rejects(a.connect(b.peer, addresses, listenerFor(ROOT)), NoPeersError)
+    await assert.rejects(a.connect('not a peer id', [], listenerFor(ROOT)), NoPeersError)
+    await assert.rejects(a.connect(b.peer, ['nonsense', '/ip4/999.1.1.1'], listenerFor(ROOT)), NoPeersError)
+  })
+
+  it('carries messages and pieces both ways, and the reason of a goodbye', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    const listener = listenerFor(ROOT)
+    b.listen(listener)
+    const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
+    const [right] = await listener.links.until(1, 'link')
+    assert.ok(right)
+    left.link.send({ type: 'bitfield', bits: new Uint8Array(8) })
+    left.link.send({ type: 'request', pieces: [3, 5], urgent: false })
+    assert.deepEqual((await right.messages.until(2, 'message')).at(1), { type: 'request', pieces: [3, 5], urgent: false })
+    const data = Uint8Array.from({ length: 200_001 }, (_, i) => i * 7)
+    await right.link.sendPiece({ piece: 5, bytes: data.byteLength }, data)
+    const [piece] = await left.pieces.until(1, 'piece')
+    assert.deepEqual(piece?.header, { piece: 5, bytes: data.byteLength })
+    assert.deepEqual(new Uint8Array(piece?.data ?? []), data)
+    assert.ok(left.link.bytesIn > data.byteLength)
+    right.link.close('enough')
+    assert.deepEqual(await left.closed.until(1, 'end'), ['enough'])
+    assert.deepEqual(await right.closed.until(1, 'end'), ['enough'])
+  })
+
+  it('says goodbye on all links when it stops', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    const listener = listenerFor(ROOT)
+    b.listen(listener)
+    await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
+    const [left] = await listener.links.until(1, 'link')
+    await a.stop()
+    assert.deepEqual(await left?.closed.until(1, 'end'), ['leaving'])
+  })
+
+  it('fetches a piece list of some megabytes by root, and says when the peer has none', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    const list = Uint8Array.from({ length: 3_000_000 }, (_, i) => i * 13)
+    b.listen(listenerFor(ROOT, { pieceList: () => list }))
+    const fetched = await a.fetchPieceList(b.peer, b.addresses(), ROOT, 4_000_000)
+    assert.deepEqual(fetched, list)
+    await assert.rejects(a.fetchPieceList(b.peer, [], rootOf(9), 4_000_000), NotFoundError)
+    await assert.rejects(a.fetchPieceList(b.peer, [], ROOT, 2_999_999), ProtocolError)
+  })
+})

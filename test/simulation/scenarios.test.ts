@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { SimulationOptions } from '../../src/sim/options.ts'
+import { simulate } from '../../src/sim/run.ts'
+import { SCENARIO_NAMES } from '../../src/sim/scenario-names.ts'
+
+const PIECE = 256 * 1024
+const CROWD: Partial<SimulationOptions> = {
+  nodes: 32,
+  contentBytes: 128 * 8 * 1024 * 1024,
+  pieceLength: 8 * 1024 * 1024,
+  uplink: 12_500_000,
+  latencyMs: 10,
+  seed: '7'
+}
+
+describe('a simulated swarm', () => {
+  it('ends a flash crowd of 32 within 1.08 of the bound, with 0.5 % waste and 1.10 copies from the seeder', () => {
+    const { ratio, wastedShare, seederCopies } = simulate(CROWD)
+    assert.ok(ratio <= 1.08, `${ratio} of the bound`)
+    assert.ok(wastedShare <= 0.005, `${wastedShare} wasted`)
+    assert.ok(seederCopies <= 1.1 * (33 / 32), `${seederCopies} copies`)
+  })
+
+  it('gives the same result to the byte for the same seed and options', () => {
+    const options: Partial<SimulationOptions> = {
+      nodes: 20,
+      contentBytes: 40 * PIECE,
+      pieceLength: PIECE,
+      scenario: 'churn',
+      seed: 'x'
+    }
+    assert.equal(JSON.stringify(simulate(options)), JSON.stringify(simulate(options)))
+    assert.notEqual(JSON.stringify(simulate({ ...options, seed: 'y' })), JSON.stringify(simulate(options)))
+  })
+
+  it('carries little more than one copy into each rack', () => {
+    const racks = { ...CROWD, nodes: 80, contentBytes: 96 * 1024 ** 2, pieceLength: 1024 ** 2, scenario: 'racks' } as const
+    const { crossRackCopies = Number.NaN } = simulate(racks)
+    assert.ok(crossRackCopies <= 1.2, `${crossRackCopies} copies`)
+    const { crossRackCopies: without = Number.NaN } = simulate({ ...racks, engine: { farShare: 1 } })
+    assert.ok(
+      without > crossRackCopies + 0.1,
+      `slots for near peers make no difference: ${without} copies without, ${crossRackCopies} with`
+    )
+  })
+
+  it('lets a reader play at 0.8 of its downlink while others download', () => {
+    const { playback } = simulate({
+      ...CROWD,
+      nodes: 50,
+      contentBytes: 256 * 1024 ** 2,
+      pieceLength: 1024 ** 2,
+      scenario: 'playback'
+    })
+    assert.ok(playback !== undefined && playback.startMs < 1000, `began after ${playback?.startMs} ms`)
+    assert.ok(playback.stalledMs < 1000, `stood still for ${playback.stalledMs} of 26,844 ms`)
+  })
+
+  for (const scenario of SCENARIO_NAMES) {
+    it(`completes in scenario ${scenario} under all checkers`, () => {
+      const result = simulate({ nodes: 24, contentBytes: 32 * PIECE, pieceLength: PIECE, uplink: 2_500_000, scenario, seed: '3' })
+      assert.equal(result.completed, result.measured)
+      assert.ok(result.measured > 0)
+    })
+  }
+})

@@ -1,0 +1,11 @@
+/**
+ * The contents of the kill test, the same in parent and child.
+ */
+
+import { type Content, fileContent, folderContent, PIECE } from './fixtures.ts'
+
+export function crashContent(kind: string): Content {
+  if (kind === 'file') return fileContent(200 * PIECE + 5, 3)
+  const lengths = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`d${n % 9}/f${n}`, (n * 977) % (PIECE * 2)]))
+  return folderContent(lengths, 4)
+}

@@ -1,0 +1,111 @@
+/**
+ * What is committed in the vectors is the protocol: this reads them in both directions, independently of how they were made.
+ */
+
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { dhtKey } from '../src/content/dht-key.ts'
+import { formatLink, parseLink } from '../src/content/link.ts'
+import { formatManifest, parseManifest } from '../src/content/manifest.ts'
+import { encodePieceList, parsePieceList } from '../src/content/piece-list.ts'
+import { ProtocolError } from '../src/errors.ts'
+import { decodeHex, encodeHex } from '../src/util/bytes.ts'
+import {
+  decodeMessage,
+  decodePieceHeader,
+  encodeMessage,
+  encodePieceHeader,
+  FRAME_HEADER_BYTES,
+  FRAME_TYPES,
+  PIECE_FRAME_TYPE
+} from '../src/wire/codec.ts'
+import { decodeGossip, encodeGossip } from '../src/wire/gossip.ts'
+import { decodePieceListAnswerHeader, encodePieceListAnswerHeader } from '../src/wire/piece-list.ts'
+import { hash } from './content/samples.ts'
+
+/** The vectors, `{ hex }` turned into bytes. */
+function read(name: string) {
+  return JSON.parse(readFileSync(join(import.meta.dirname, 'vectors', name), 'utf8'), (_, value) =>
+    typeof value?.hex === 'string' ? decodeHex(value.hex) : value
+  )
+}
+
+function lengthOf(frame: Uint8Array): number {
+  return new DataView(frame.buffer, frame.byteOffset).getUint32(0)
+}
+
+test('every message has the bytes of its vector, in both directions', () => {
+  const { limits, frames, refused } = read('messages.json')
+  for (const { message, frame } of frames) {
+    assert.equal(encodeHex(encodeMessage(message)), encodeHex(frame))
+    assert.equal(lengthOf(frame), frame.byteLength - 4)
+    assert.deepEqual(decodeMessage(frame[4], frame.subarray(FRAME_HEADER_BYTES), limits), message)
+  }
+  for (const { why, frame } of refused) {
+    assert.equal(lengthOf(frame), frame.byteLength - 4, why)
+    assert.throws(() => decodeMessage(frame[4], frame.subarray(FRAME_HEADER_BYTES), limits), ProtocolError, why)
+  }
+})
+
+test('piece headers and piece-list answers have the bytes of their vectors, in both directions', () => {
+  const { limits, pieceHeaders, pieceListAnswers } = read('messages.json')
+  for (const { piece, bytes, header } of pieceHeaders) {
+    assert.deepEqual(encodePieceHeader(piece, bytes), header)
+    assert.deepEqual(decodePieceHeader(lengthOf(header), header.subarray(FRAME_HEADER_BYTES), limits), { piece, bytes })
+  }
+  for (const { status, length, header } of pieceListAnswers) {
+    assert.deepEqual(encodePieceListAnswerHeader(status, length), header)
+    assert.deepEqual(decodePieceListAnswerHeader(header, 1000), { status, length })
+  }
+})
+
+test('gossip has the bytes of its vectors', () => {
+  const { exact, grouped } = read('gossip.json')
+  for (const { gossip, payload } of exact) {
+    assert.equal(encodeHex(encodeGossip(gossip)), encodeHex(payload))
+    assert.deepEqual(decodeGossip(payload), gossip)
+  }
+  for (const { gossip, payload } of grouped) assert.deepEqual(decodeGossip(payload), gossip)
+})
+
+test('manifests, links, piece lists, roots and DHT keys are those of the vectors', () => {
+  const vectors = read('manifests.json')
+  assert.deepEqual(Object.keys(vectors), ['file', 'folder', 'empty'])
+  for (const { content, manifest, text, link, pieceList, root, dhtKey: key } of Object.values(vectors) as ReturnType<
+    typeof read
+  >[]) {
+    assert.equal(formatManifest(manifest), text)
+    assert.deepEqual(parseManifest(text, hash), manifest)
+    assert.equal(formatLink(manifest), link)
+    assert.equal(parseLink(link).root, root)
+    assert.deepEqual(encodePieceList(manifest), pieceList)
+    assert.deepEqual(parsePieceList(pieceList).hashes, manifest.hashes)
+    assert.equal(encodeHex(hash(pieceList)), root)
+    for (let piece = 0; piece * manifest.pieceLength < manifest.length; piece++) {
+      const bytes = content.subarray(piece * manifest.pieceLength, (piece + 1) * manifest.pieceLength)
+      assert.deepEqual(hash(bytes), manifest.hashes.subarray(piece * 32, piece * 32 + 32))
+    }
+    const cid = dhtKey(decodeHex(root) as Uint8Array)
+    assert.equal(cid.toString(), key)
+    assert.equal(encodeHex(cid.multihash.bytes), `1220${createHash('sha256').update(`swarm:${root}`).digest('hex')}`)
+  }
+})
+
+test('the specification lists every message under its type byte', () => {
+  const text = readFileSync(join(import.meta.dirname, '..', 'docs', 'PROTOCOL.md'), 'utf8')
+  const rows = [...text.matchAll(/^\| (\d+) \| `(\w+)` \|/gm)].map(row => [row[2], Number(row[1])])
+  assert.deepEqual(Object.fromEntries(rows), { ...FRAME_TYPES, piece: PIECE_FRAME_TYPE })
+})
+
+test('the vectors have every message and every reason to reject', () => {
+  const { frames } = read('messages.json')
+  const types = new Set(frames.map((vector: { message: { type: string } }) => vector.message.type))
+  assert.deepEqual(types, new Set(Object.keys(FRAME_TYPES)))
+  const reasons = frames.flatMap((vector: { message: { reason?: string; type: string } }) =>
+    vector.message.type === 'reject' ? [vector.message.reason] : []
+  )
+  assert.deepEqual(reasons, ['have', 'expected', 'full', 'missing', 'choked'])
+})
