@@ -178,8 +178,8 @@ export class PeerSet {
     let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount()
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
     if (open <= 0) return
-    const ready = this.#readyCandidates(nowMs)
-    for (const candidate of ready) {
+    const isFarOpen = openFar > 0 && openAny > 0
+    for (const candidate of this.#readyCandidates(nowMs, !isFarOpen)) {
       if (open <= 0) return
       if (!candidate.isNear && (openFar-- <= 0 || openAny <= 0)) continue
       open--
@@ -221,10 +221,11 @@ export class PeerSet {
   }
 
   /** Candidates that may be dialled now, best first: what the user gave, then near ones, then others, at random. */
-  #readyCandidates(nowMs: number): Candidate[] {
+  #readyCandidates(nowMs: number, isNearOnly: boolean): Candidate[] {
     const { neighbourOf, isComplete } = this.#state
     const ready: { candidate: Candidate; rank: number }[] = []
     for (const candidate of this.#candidates.values()) {
+      if (isNearOnly && !candidate.isNear) continue
       if (candidate.nextDialMs > nowMs || neighbourOf.has(candidate.key) || this.#dialling.has(candidate.key)) continue
       if (isComplete && candidate.isSeeder) continue
       const trust = SOURCE_TRUST[candidate.source]
