@@ -54,7 +54,8 @@ export async function get(source: string, flags: GetFlags, ui: Ui): Promise<numb
   const daemon = await daemonFor(flags, ui)
   if (daemon !== undefined) {
     const { getThroughDaemon } = await import('./daemon-tasks.ts')
-    return getThroughDaemon(
+    // Awaited: until it is over an interrupt is ours to answer.
+    return await getThroughDaemon(
       daemon,
       typeof wanted === 'string' ? { link: wanted } : { manifest: formatManifest(wanted) },
       flags,

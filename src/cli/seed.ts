@@ -46,7 +46,8 @@ export async function seed(path: string, flags: SeedFlags, ui: Ui): Promise<numb
   const daemon = path === '-' ? undefined : await daemonFor(flags, ui)
   if (daemon !== undefined) {
     const { seedThroughDaemon } = await import('./daemon-tasks.ts')
-    return seedThroughDaemon(daemon, input.path, flags, signal, ui)
+    // Awaited: until it is over an interrupt is ours to answer.
+    return await seedThroughDaemon(daemon, input.path, flags, signal, ui)
   }
   // Imported late, so that bad input is told at once instead of after libp2p has loaded.
   const { createNode } = await import('../node/node.ts')
