@@ -14,6 +14,7 @@ import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { manifestTarget } from './create.ts'
 import { describeContent, manifestFields } from './describe.ts'
 import type { GetFlags } from './get.ts'
+import { byteProgress } from './hashing.ts'
 import { defined } from './options.ts'
 import { freshUrlBy } from './origin-command.ts'
 import type { SeedFlags } from './seed.ts'
@@ -89,9 +90,11 @@ export async function seedThroughDaemon(
   ui: Ui
 ): Promise<number> {
   ui.remark(`through the daemon at ${client.url}`)
-  const task = await client.addTask(
-    { seed: resolve(path), ...defined({ name: flags.name, pieceLength: flags.pieceLength, limits: limitsOf(flags) }) },
-    signal
+  const task = await showHashing(client, path, ui, () =>
+    client.addTask(
+      { seed: resolve(path), ...defined({ name: flags.name, pieceLength: flags.pieceLength, limits: limitsOf(flags) }) },
+      signal
+    )
   )
   const parse = await loadManifestParser()
   const manifest = parse(await client.manifest(task.id))
@@ -113,6 +116,24 @@ export async function seedThroughDaemon(
   ui.result(`others run:  swarm get '${task.link}'`)
   ui.remark(`the daemon serves it; 'swarm status' shows it`)
   return 0
+}
+
+/** Shows how far the daemon is with hashing `path` while `work` waits for it. Where there is no stream of events, nothing is shown. */
+async function showHashing<T>(client: DaemonClient, path: string, ui: Ui, work: () => Promise<T>): Promise<T> {
+  const over = new AbortController()
+  const show = byteProgress(ui, 'hashing', `hashing ${path}`)
+  const watch = async (): Promise<void> => {
+    for await (const hashing of client.hashing(over.signal))
+      if (hashing.path === resolve(path)) show(hashing.bytesDone, hashing.bytesTotal)
+  }
+  const watching = watch().catch(() => {})
+  try {
+    return await work()
+  } finally {
+    over.abort()
+    await watching
+    ui.clear()
+  }
 }
 
 async function untilComplete(

@@ -6,7 +6,7 @@ import type { DaemonClient } from '../daemon/client.ts'
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { interruptible } from './interrupt.ts'
 import type { CommonFlags } from './options.ts'
-import { taskLines } from './task-report.ts'
+import { hashingLine, taskLines } from './task-report.ts'
 import type { Ui } from './ui.ts'
 import { type DaemonClientFlags, requireDaemon } from './use-daemon.ts'
 
@@ -56,8 +56,8 @@ export async function status(flags: StatusFlags, ui: Ui): Promise<number> {
 
 async function sayOnce(client: DaemonClient, ui: Ui): Promise<void> {
   if (ui.json) {
-    const [probe, limits, tasks] = await Promise.all([client.probe(), client.limits(), client.tasks()])
-    ui.event('status', { url: client.url, ...probe, ...limits, tasks })
+    const [probe, limits, list] = await Promise.all([client.probe(), client.limits(), client.taskList()])
+    ui.event('status', { url: client.url, ...probe, ...limits, ...list })
     return
   }
   for (const line of await describe(client)) ui.result(line)
@@ -65,7 +65,11 @@ async function sayOnce(client: DaemonClient, ui: Ui): Promise<void> {
 }
 
 async function describe(client: DaemonClient): Promise<string[]> {
-  const [probe, { limits, inForce, quota }, tasks] = await Promise.all([client.probe(), client.limits(), client.tasks()])
+  const [probe, { limits, inForce, quota }, { tasks, hashing }] = await Promise.all([
+    client.probe(),
+    client.limits(),
+    client.taskList()
+  ])
   const rate = (value: number): string => (value === 0 ? 'no limit' : formatRate(value))
   const scheduled = limits.schedule.length > 0 ? ' (by the hour)' : ''
   return [
@@ -73,6 +77,7 @@ async function describe(client: DaemonClient): Promise<string[]> {
     `rates     down ${formatRate(probe.downloadRate)} (${rate(inForce.downloadBytesPerSecond)})  up ${formatRate(probe.uploadRate)} (${rate(inForce.uploadBytesPerSecond)})${scheduled}  ${probe.readers} reader${probe.readers === 1 ? '' : 's'}`,
     `disk      ${formatBytes(quota.usedBytes)}${quota.bytes === 0 ? '' : ` of ${formatBytes(quota.bytes)}`}`,
     `tasks     ${tasks.length}, ${inForce.maxActiveDownloads} at once`,
+    ...hashing.map(hashingLine),
     ...tasks.flatMap(task => {
       const [line, ...more] = taskLines(task)
       return [`${line}  ${task.id.slice(0, SHOWN_ID)}`, ...more]

@@ -1,8 +1,8 @@
 /**
- * How a daemon's task looks on a terminal and in JSON. Callers: status, daemon-tasks.
+ * How a daemon's task, and what it hashes, look on a terminal and in JSON. Callers: status, daemon-tasks.
  */
 
-import type { Task } from '../daemon/schema.ts'
+import type { Hashing, Task } from '../daemon/schema.ts'
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { percent } from './hashing.ts'
 import { bar } from './ui.ts'
@@ -25,6 +25,12 @@ export function taskLines(task: Task): string[] {
   if (task.waitingFor !== null) lines.push(`          waiting: ${task.waitingFor}`)
   if (task.error !== null) lines.push(`          ${task.error.message}`)
   return lines
+}
+
+/** What is being hashed to become a task, in the same columns. */
+export function hashingLine({ path, bytesDone, bytesTotal }: Hashing): string {
+  const share = bytesTotal === 0 ? 1 : bytesDone / bytesTotal
+  return `hashing   ${bar(share, 16)} ${percent(bytesDone, bytesTotal).padStart(6)}  ${path}  ${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`
 }
 
 /** The fields of a `progress` or `task` event. */

@@ -9,7 +9,19 @@ import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import { NotFoundError, RequestRefusedError, SwarmError, type SwarmErrorCode } from '../errors.ts'
 import { readRendezvous } from './rendezvous.ts'
-import type { AddTask, ErrorBody, LimitsReply, PatchLimits, Probe, ScanReport, SwarmView, Task, UpdateTask } from './schema.ts'
+import type {
+  AddTask,
+  ErrorBody,
+  Hashing,
+  LimitsReply,
+  PatchLimits,
+  Probe,
+  ScanReport,
+  SwarmView,
+  Task,
+  TaskList,
+  UpdateTask
+} from './schema.ts'
 
 export interface DaemonAddress {
   url: string
@@ -70,7 +82,12 @@ export class DaemonClient {
   }
 
   async tasks(): Promise<Task[]> {
-    return (await this.#call<{ tasks: Task[] }>('GET', '/v1/tasks')).tasks
+    return (await this.taskList()).tasks
+  }
+
+  /** Tasks, and what is being hashed. */
+  taskList(): Promise<TaskList> {
+    return this.#call<TaskList>('GET', '/v1/tasks')
   }
 
   task(id: string): Promise<Task> {
@@ -124,6 +141,13 @@ export class DaemonClient {
       if (event === 'task') yield JSON.parse(data) as Task
     }
     throw new RequestRefusedError('unavailable', 'the daemon ended the stream of events', { id })
+  }
+
+  /** How far the daemon is with what it hashes, as it goes on. Ends or throws when the daemon goes away. */
+  async *hashing(signal?: AbortSignal): AsyncGenerator<Hashing> {
+    const reply = await this.#send('GET', '/v1/events', undefined, signal)
+    if (!isGood(reply)) throw await errorOf(reply)
+    for await (const { event, data } of parseEvents(reply)) if (event === 'hashing') yield JSON.parse(data) as Hashing
   }
 
   /** Not `fetch`, which gives up after five minutes without an answer: hashing a large seed may take longer. */

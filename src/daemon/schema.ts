@@ -37,7 +37,7 @@ export const TaskState = Type.Union(
   ],
   {
     description:
-      'queued: waits for a free place. active: downloads (or is being hashed). paused: asked to wait. complete: verified, in place and seeded. ' +
+      'queued: waits for a free place. active: downloads. paused: asked to wait. complete: verified, in place and seeded. ' +
       'failed: see error; resume tries again. cancelled: given up, what was verified stays. evicted: deleted to keep the disk quota.'
   }
 )
@@ -62,7 +62,7 @@ export const Task = Type.Object({
   pinned: Type.Boolean({ description: 'Never evicted' }),
   limits: TaskLimits,
   bytesTotal: Nullable(Type.Number()),
-  bytesDone: Type.Number({ description: 'Verified bytes (bytes hashed, while a seed is being prepared)' }),
+  bytesDone: Type.Number({ description: 'Verified bytes' }),
   pieceCount: Nullable(Type.Number()),
   piecesDone: Nullable(Type.Number()),
   downloadRate: Type.Number(),
@@ -98,9 +98,21 @@ export const Task = Type.Object({
 })
 export type Task = Static<typeof Task>
 
-export const TaskList = Type.Object({
-  tasks: Type.Array(Task, { description: 'In the order of the queue, then the newest first' })
+export const Hashing = Type.Object({
+  path: Type.String({ description: 'The file or folder, on the daemon’s machine' }),
+  bytesDone: Type.Number({ description: 'Bytes hashed' }),
+  bytesTotal: Type.Number()
 })
+export type Hashing = Static<typeof Hashing>
+
+export const TaskList = Type.Object({
+  tasks: Type.Array(Task, { description: 'In the order of the queue, then the newest first' }),
+  hashing: Type.Array(Hashing, {
+    description:
+      'What is being hashed to be seeded: a seed becomes a task when its root is known; one opened again is a task already'
+  })
+})
+export type TaskList = Static<typeof TaskList>
 
 export const Priority = Type.Integer({
   minimum: -1000,

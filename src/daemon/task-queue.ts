@@ -14,8 +14,9 @@ import { formatManifest, type Manifest } from '../content/manifest.ts'
 import { InvalidOptionsError, NotFoundError, RequestRefusedError, StoreError, SwarmError } from '../errors.ts'
 import type { GetStatus, SwarmNode, Transfer, TransferSnapshot } from '../node/types.ts'
 import { formatBytes } from '../util/sizes.ts'
+import { HashingBoard, type OnHashed } from './hashing.ts'
 import type { LimitsInForce } from './limits.ts'
-import type { AddTask, ErrorBody, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
+import type { AddTask, ErrorBody, Hashing, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
 import type { TaskRecord, TaskStore } from './task-store.ts'
 
 export interface TaskQueueInit {
@@ -66,6 +67,14 @@ interface Entry {
   readers: number
 }
 
+export interface QueueListener {
+  changed: (task: Task) => void
+  removed: (id: string) => void
+  hashing: (hashing: Hashing) => void
+  /** The path is not hashed any more; the task that came of it was told of before. */
+  hashed: (path: string) => void
+}
+
 /** A content that readers can be given. */
 export interface OpenContent {
   readonly manifest: Manifest
@@ -87,6 +96,15 @@ export class TaskQueue {
   readonly #events = new EventEmitter()
   readonly #changed = new Set<Entry>()
   readonly #restoring = new Set<Entry>()
+  readonly #hashing = new HashingBoard({
+    moved: hashing => this.#events.emit('hashing', hashing),
+    over: path => {
+      this.#hashed.add(path)
+      this.#tellSoon()
+    }
+  })
+  /** Paths whose hashing is over, to be told. */
+  readonly #hashed = new Set<string>()
   readonly #departed = { downloaded: 0, uploaded: 0, wasted: 0 }
   #changeTimer: NodeJS.Timeout | undefined
   #housekeeper: NodeJS.Timeout | undefined
@@ -154,6 +172,11 @@ export class TaskQueue {
       .map(entry => this.#view(entry, rank.get(entry)))
   }
 
+  /** What is being hashed now. */
+  hashing(): Hashing[] {
+    return this.#hashing.list()
+  }
+
   get(id: string): Task {
     return this.#viewOf(this.#entry(id))
   }
@@ -168,8 +191,8 @@ export class TaskQueue {
   async add(request: NewTask, signal?: AbortSignal): Promise<{ task: Task; created: boolean }> {
     if (this.#entries.size >= MAX_TASKS)
       throw new RequestRefusedError('unavailable', `there are ${MAX_TASKS} tasks already; delete some`)
-    if ('seed' in request.source) return this.#addSeed(request, request.source, signal)
     const { source } = request
+    if ('seed' in source) return this.#hashing.during(source.seed, onHashed => this.#addSeed(request, source, onHashed, signal))
     const manifest = 'manifest' in source ? source.manifest : undefined
     const link = 'link' in source ? parseLink(source.link) : undefined
     const root = manifest?.root ?? (link?.root as string)
@@ -375,13 +398,11 @@ export class TaskQueue {
     return counts
   }
 
-  /** Tasks that changed (each at most four times a second), and ids that are gone. */
-  watch(listener: { changed: (task: Task) => void; removed: (id: string) => void }): () => void {
-    this.#events.on('changed', listener.changed)
-    this.#events.on('removed', listener.removed)
+  /** Tasks that changed and what is being hashed (each at most four times a second), and what is gone and over. */
+  watch(listener: QueueListener): () => void {
+    for (const [event, handler] of Object.entries(listener)) this.#events.on(event, handler)
     return () => {
-      this.#events.off('changed', listener.changed)
-      this.#events.off('removed', listener.removed)
+      for (const [event, handler] of Object.entries(listener)) this.#events.off(event, handler)
     }
   }
 
@@ -532,10 +553,12 @@ export class TaskQueue {
   async #addSeed(
     request: NewTask,
     source: { seed: string; name?: string; pieceLength?: number },
+    onHashed: OnHashed,
     signal: AbortSignal | undefined
   ): Promise<{ task: Task; created: boolean }> {
     const { seed: path, name, pieceLength } = source
     const transfer = await this.#init.node.seed(path, {
+      onHashed,
       ...(name === undefined ? {} : { name }),
       ...(pieceLength === undefined ? {} : { pieceLength }),
       ...(signal === undefined ? {} : { signal })
@@ -590,8 +613,14 @@ export class TaskQueue {
         ? new NotFoundError('the content is gone from disk', { path })
         : new StoreError('cannot look at the content', path, err)
     })
-    if (only !== undefined) return this.#init.node.get(manifest, { output: path, only })
-    const transfer = await this.#init.node.seed(path, { name: manifest.name, pieceLength: manifest.pieceLength })
+    const transfer = await this.#hashing.during(path, onHashed => {
+      const { name, pieceLength } = manifest
+      if (only === undefined) return this.#init.node.seed(path, { name, pieceLength, onHashed })
+      const onStatus = ({ done, total }: GetStatus): void => {
+        if (done !== undefined && total !== undefined) onHashed(done, total)
+      }
+      return this.#init.node.get(manifest, { output: path, only, onStatus })
+    })
     if (transfer.root === root) return transfer
     if (!this.#byRoot.has(transfer.root)) await transfer.close()
     throw new RequestRefusedError('conflict', 'the content on disk is not what the manifest says; resume to get it again', {
@@ -841,13 +870,21 @@ export class TaskQueue {
 
   #tell(entry: Entry): void {
     this.#changed.add(entry)
+    this.#tellSoon()
+  }
+
+  #tellSoon(): void {
     if (this.#stopping) return
     this.#changeTimer ??= setTimeout(() => {
       this.#changeTimer = undefined
       const changed = [...this.#changed]
+      const hashed = [...this.#hashed]
       this.#changed.clear()
+      this.#hashed.clear()
       if (this.#events.listenerCount('changed') === 0) return
       for (const each of changed) this.#events.emit('changed', this.#viewOf(each))
+      // Behind the tasks, so that who watches sees a seed as one or the other all the time.
+      for (const path of hashed) if (!this.#hashing.has(path)) this.#events.emit('hashed', path)
     }, CHANGE_INTERVAL_MS)
   }
 

@@ -6,8 +6,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { request } from 'node:http'
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -36,6 +36,9 @@ export interface DaemonProcess {
   readonly log: () => string
   kill(signal: NodeJS.Signals): Promise<number | null>
 }
+
+/** 1 TiB. */
+const ENDLESS_BYTES = 2 ** 40
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
@@ -67,6 +70,20 @@ export class World {
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, randomBytes(bytes))
     return path
+  }
+
+  /** A file of zeros that takes no disk and, read at the speed of memory, still minutes to hash; its path. */
+  async endlessFile(name: string): Promise<string> {
+    const path = await this.file(name, 0)
+    await truncate(path, ENDLESS_BYTES)
+    return path
+  }
+
+  /** The events of a daemon from now on, present states first. */
+  async events(url: string): Promise<EventLog> {
+    const log = await EventLog.open(url)
+    this.defer(() => log.close())
+    return log
   }
 
   flags(name: string, more: Flags): Flags {
@@ -121,6 +138,67 @@ export class World {
     const client = await findDaemon({ stateDir: join(this.folder, name, 'state') })
     if (client === undefined) throw new Error('the daemon does not answer')
     return { child, client, url, folder: join(this.folder, name), log: () => log, kill }
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into events of every kind
+export type DaemonEvent = { event: string; data: any }
+
+/** What `/v1/events` says. */
+export class EventLog {
+  /** So far, oldest first. */
+  readonly seen: DaemonEvent[] = []
+  readonly #left = new AbortController()
+  readonly #waiting = new Set<() => void>()
+
+  /** Connected when it resolves. */
+  static async open(url: string): Promise<EventLog> {
+    const log = new EventLog()
+    const sent = request(`${url}/v1/events`, { agent: false, signal: log.#left.signal }).end()
+    const [reply] = (await once(sent, 'response')) as [IncomingMessage]
+    sent.on('error', () => {})
+    if (reply.statusCode !== 200) {
+      log.#left.abort()
+      throw new Error(`no events: ${reply.statusCode}`)
+    }
+    const first = Promise.withResolvers<void>()
+    void log.#read(reply, first.resolve).catch(() => {})
+    await first.promise
+    return log
+  }
+
+  /** The first event that matches, past or to come. */
+  async until(matches: (event: DaemonEvent) => boolean, what: string): Promise<DaemonEvent> {
+    const timeout = AbortSignal.timeout(60_000)
+    for (;;) {
+      const found = this.seen.find(matches)
+      if (found !== undefined) return found
+      if (timeout.aborted) throw new Error(`no event within 60 s: ${what}`)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#waiting.add(resolve)
+      timeout.addEventListener('abort', () => resolve(), { once: true })
+      await promise
+      this.#waiting.delete(resolve)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#left.abort()
+  }
+
+  async #read(reply: IncomingMessage, connected: () => void): Promise<void> {
+    let text = ''
+    for await (const chunk of reply.setEncoding('utf8')) {
+      text += chunk
+      const blocks = text.split('\n\n')
+      text = blocks.pop() ?? ''
+      for (const block of blocks) {
+        const [, event, data] = /^event: (\w+)\ndata: (.*)$/.exec(block) ?? []
+        if (event !== undefined && data !== undefined) this.seen.push({ event, data: JSON.parse(data) })
+      }
+      if (blocks.length > 0) connected()
+      for (const wake of this.#waiting) wake()
+    }
   }
 }
 

@@ -5,13 +5,13 @@
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Task } from '../../src/daemon/schema.ts'
-import { eventually, raw, sha256, type TestDaemon, until, untilComplete, World } from './fixture.ts'
+import { type DaemonEvent, eventually, raw, sha256, type TestDaemon, until, untilComplete, World } from './fixture.ts'
 
 const STILL = { downloadBytesPerSecond: 1 }
 const MOVE = { downloadBytesPerSecond: 0 }
@@ -161,6 +161,82 @@ describe('tasks', () => {
     assert.equal(states.at(-1), 'complete')
     const missing = await raw(`${url}/v1/tasks/${id}/events`)
     assert.equal(missing.status, 404)
+  })
+
+  test('how far the hashing of a seed is, is told until its task is; what the cache knows is not hashed', async () => {
+    const { client, url } = await world.daemon('hashing')
+    const path = paths[0] as string
+    const events = await world.events(url)
+    const { id } = await client.addTask({ seed: path })
+    await events.until(({ event, data }) => event === 'hashed' && data.path === path, 'hashed')
+    const told = events.seen.filter(({ event }) => event === 'hashing')
+    assert.ok(told.length > 0)
+    for (const { data } of told) {
+      assert.deepEqual([data.path, data.bytesTotal], [path, 600_000])
+      assert.ok(data.bytesDone > 0 && data.bytesDone <= data.bytesTotal, `${data.bytesDone} bytes are done`)
+    }
+    const order = events.seen.map(({ event }) => event)
+    assert.ok(order.lastIndexOf('hashing') < order.indexOf('task'), order.join(', '))
+    assert.ok(order.indexOf('task') < order.indexOf('hashed'), order.join(', '))
+
+    await client.deleteTask(id, false)
+    const again = await client.addTask({ seed: path })
+    await events.until(({ event, data }) => event === 'task' && data.id === again.id, 'the task, again')
+    assert.equal(events.seen.filter(({ event }) => event === 'hashing').length, told.length)
+  })
+
+  test('what is being hashed is listed and told to who comes later, a few times a second, and is over when the asker leaves', async () => {
+    const { client, url } = await world.daemon('hashing-long')
+    const path = await world.endlessFile('long.bin')
+    const isOurs = ({ event, data }: DaemonEvent): boolean => event === 'hashing' && data.path === path
+    const events = await world.events(url)
+    const leave = new AbortController()
+    const startMs = performance.now()
+    const asked = assert.rejects(client.addTask({ seed: path }, leave.signal), { name: 'AbortError' })
+    const { data: first } = await events.until(isOurs, 'hashing')
+    await events.until(event => isOurs(event) && event.data.bytesDone > first.bytesDone, 'more is hashed')
+
+    const { tasks, hashing } = await client.taskList()
+    assert.deepEqual([tasks, hashing.map(each => each.path)], [[], [path]])
+    assert.ok((hashing[0]?.bytesDone ?? 0) > first.bytesDone)
+    const [present] = (await world.events(url)).seen
+    assert.ok(present !== undefined && isOurs(present), 'it is the first thing that a newcomer is told')
+
+    leave.abort()
+    await asked
+    await events.until(({ event, data }) => event === 'hashed' && data.path === path, 'hashed')
+    const most = 1 + Math.floor((performance.now() - startMs) / 250)
+    const count = events.seen.filter(isOurs).length
+    assert.ok(count <= most, `${count} events where ${most} are allowed`)
+    assert.deepEqual(await client.taskList(), { tasks: [], hashing: [] })
+    assert.ok(events.seen.every(({ event }) => event !== 'task'))
+  })
+
+  test('so is what is hashed by a scan, and what is hashed again because it changed its place meanwhile', async () => {
+    const { folder, client, daemon } = await world.daemon('hashing-again')
+    const path = join(folder, 'complete', 'file-1.bin')
+    const manifest = await seeder.client.manifest(seeds[1]?.id as string)
+    const hashedOn = async (url: string, act: () => Promise<unknown>): Promise<void> => {
+      const events = await world.events(url)
+      await act()
+      await events.until(({ event, data }) => event === 'hashed' && data.path === path, 'hashed')
+      const told = events.seen.find(({ event }) => event === 'hashing')
+      assert.deepEqual([told?.data.path, told?.data.bytesTotal], [path, 600_001])
+    }
+    await hashedOn(daemon.url, async () => {
+      await copyFile(paths[1] as string, path)
+      await writeFile(`${path}.swarm`, manifest)
+      await client.scan()
+    })
+    const [task] = await client.tasks()
+    await daemon.stop()
+
+    await rename(path, join(folder, 'elsewhere'))
+    const restarted = await world.daemon('hashing-again')
+    const { id } = await until(restarted.client, task?.id as string, ({ state }) => state === 'failed')
+    await rename(join(folder, 'elsewhere'), path)
+    await hashedOn(restarted.url, () => restarted.client.act(id, 'resume'))
+    await eventually(async () => (await restarted.client.probe()).swarms.length === 1, 'it is open again')
   })
 
   test('tasks, their order, state, priority, limits and totals survive a restart', async () => {

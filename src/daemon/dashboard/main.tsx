@@ -6,6 +6,7 @@ import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { AddPanel } from './add-panel.tsx'
 import { ApiError, api } from './api.ts'
+import { HashingList } from './hashing-list.tsx'
 import { LimitsPanel } from './limits-panel.tsx'
 import { RateChart } from './rate-chart.tsx'
 import { useRates, useTasks } from './state.ts'
@@ -19,7 +20,7 @@ function App() {
   const [peer, setPeer] = useState('')
   const [open, setOpen] = useState<string>()
   const [problem, setProblem] = useState('')
-  const { tasks, connection } = useTasks(access === 'granted')
+  const { tasks, hashing, connection } = useTasks(access === 'granted')
   const samples = useRates(tasks)
   const showError = (err: unknown): void => setProblem(err instanceof Error ? err.message : String(err))
   const { uploads, send, discard } = useUploads(access === 'granted', showError)
@@ -68,8 +69,9 @@ function App() {
         <UploadList uploads={uploads} onDiscard={discard} />
         <RateChart samples={samples} />
         <LimitsPanel onError={showError} />
+        <HashingList hashing={hashing} />
         <section aria-label="Tasks">
-          {tasks.length === 0 ? (
+          {tasks.length + hashing.length === 0 ? (
             <p class="empty">Nothing here yet. Paste a link above, drop a manifest, or seed a file.</p>
           ) : (
             <ul class="tasks">

@@ -1,9 +1,9 @@
 /**
- * What the page knows: tasks from the event stream, and a short history of rates.
+ * What the page knows: tasks and what is being hashed from the event stream, and a short history of rates.
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Task } from '../schema.ts'
+import type { Hashing, Task } from '../schema.ts'
 
 export type Connection = 'connecting' | 'live' | 'lost'
 
@@ -15,9 +15,10 @@ export interface RateSample {
 
 export const HISTORY_SECONDS = 180
 
-/** Tasks as they change. `enabled` false while a token is asked for. */
-export function useTasks(enabled: boolean): { tasks: Task[]; connection: Connection } {
+/** Tasks, and what is being hashed, as they change. `enabled` false while a token is asked for. */
+export function useTasks(enabled: boolean): { tasks: Task[]; hashing: Hashing[]; connection: Connection } {
   const [tasks, setTasks] = useState<ReadonlyMap<string, Task>>(new Map())
+  const [hashing, setHashing] = useState<ReadonlyMap<string, Hashing>>(new Map())
   const [connection, setConnection] = useState<Connection>('connecting')
   useEffect(() => {
     if (!enabled) return
@@ -26,8 +27,9 @@ export function useTasks(enabled: boolean): { tasks: Task[]; connection: Connect
     let isFresh = true
     const show = (): void => setTasks(new Map(known))
     events.addEventListener('open', () => {
-      // After a lost connection the stream begins with every task anew.
+      // After a lost connection the stream begins with every task, and what is being hashed, anew.
       isFresh = true
+      setHashing(new Map())
       setConnection('live')
     })
     events.addEventListener('task', event => {
@@ -41,10 +43,18 @@ export function useTasks(enabled: boolean): { tasks: Task[]; connection: Connect
       known.delete((JSON.parse((event as MessageEvent<string>).data) as { id: string }).id)
       show()
     })
+    events.addEventListener('hashing', event => {
+      const each = JSON.parse((event as MessageEvent<string>).data) as Hashing
+      setHashing(before => new Map(before).set(each.path, each))
+    })
+    events.addEventListener('hashed', event => {
+      const { path } = JSON.parse((event as MessageEvent<string>).data) as { path: string }
+      setHashing(before => new Map([...before].filter(([other]) => other !== path)))
+    })
     events.addEventListener('error', () => setConnection('lost'))
     return () => events.close()
   }, [enabled])
-  return { tasks: [...tasks.values()].sort(inOrder), connection }
+  return { tasks: [...tasks.values()].sort(inOrder), hashing: [...hashing.values()], connection }
 }
 
 const GROUP: Record<Task['state'], number> = { active: 0, queued: 1, paused: 2, failed: 3, complete: 4, cancelled: 5, evicted: 6 }

@@ -1,36 +1,40 @@
 /**
- * Server-sent events: tasks as they change, coalesced per task so that a slow reader costs one state per task and no more.
+ * Server-sent events: tasks as they change, and what is being hashed, coalesced so that a slow reader costs one state of each and no more.
  *
- * Invariants: an event carries the whole state of its task, so that losing some loses nothing; nothing is pushed to a reader who did
+ * Invariants: an event carries the whole state of what it tells of, so that losing some loses nothing; nothing is pushed to a reader who did
  * not take the last batch. Called by the routes.
  */
 
 import { Readable } from 'node:stream'
-import type { Task } from '../schema.ts'
+import type { Hashing, Task } from '../schema.ts'
 import type { TaskQueue } from '../task-queue.ts'
 
 const HEARTBEAT_MS = 15_000
 
-/** Text of `text/event-stream`: first every task (or the one asked for), then changes. `end` when the one asked for is gone. */
+/** Text of `text/event-stream`: first all that is hashed and every task (or the one asked for), then changes. `end` when the one asked for is gone. */
 export function taskEvents(queue: TaskQueue, id: string | undefined): Readable {
   const waiting = new Map<string, Task | undefined>()
   for (const task of id === undefined ? queue.list() : [queue.get(id)]) waiting.set(task.id, task)
+  /** By path; undefined: it is over. Not for those who asked for one task. */
+  const hashings = new Map<string, Hashing | undefined>()
+  if (id === undefined) for (const hashing of queue.hashing()) hashings.set(hashing.path, hashing)
   let wanted = false
   // A first line even when there is no task: until something is sent, readers do not know that they are connected.
   let heartbeat = true
   const flush = (): void => {
-    if (!wanted || (waiting.size === 0 && !heartbeat)) return
+    const isEmpty = waiting.size + hashings.size === 0
+    if (!wanted || (isEmpty && !heartbeat)) return
     wanted = false
     heartbeat = false
-    let text = waiting.size === 0 ? ': still here\n\n' : ''
+    let text = isEmpty ? ': still here\n\n' : ''
+    for (const hashing of hashings.values()) if (hashing !== undefined) text += message('hashing', hashing)
     for (const [taskId, task] of waiting) {
-      text +=
-        task === undefined
-          ? `event: removed\ndata: ${JSON.stringify({ id: taskId })}\n\n`
-          : `event: task\ndata: ${JSON.stringify(task)}\n\n`
+      text += task === undefined ? message('removed', { id: taskId }) : message('task', task)
     }
+    for (const [path, hashing] of hashings) if (hashing === undefined) text += message('hashed', { path })
     const isOver = id !== undefined && waiting.has(id) && waiting.get(id) === undefined
     waiting.clear()
+    hashings.clear()
     stream.push(text)
     if (isOver) stream.push(null)
   }
@@ -51,6 +55,16 @@ export function taskEvents(queue: TaskQueue, id: string | undefined): Readable {
       if (id !== undefined && taskId !== id) return
       waiting.set(taskId, undefined)
       flush()
+    },
+    hashing: hashing => {
+      if (id !== undefined) return
+      hashings.set(hashing.path, hashing)
+      flush()
+    },
+    hashed: path => {
+      if (id !== undefined) return
+      hashings.set(path, undefined)
+      flush()
     }
   })
   const timer = setInterval(() => {
@@ -62,4 +76,8 @@ export function taskEvents(queue: TaskQueue, id: string | undefined): Readable {
     unwatch()
   })
   return stream
+}
+
+function message(event: string, data: object): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 }

@@ -132,7 +132,8 @@ export const routes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, init) =
         tags: ['tasks'],
         summary: 'Start a download, or share a file of this machine',
         description:
-          'One task per root: asking again answers 200 with the task that is there. A seed is answered when it is hashed.',
+          'One task per root: asking again answers 200 with the task that is there. A seed is answered when it is hashed; ' +
+          'GET /v1/tasks and /v1/events tell how far it is.',
         body: AddTask,
         response: replies({ 200: Task, 201: Task })
       }
@@ -153,14 +154,14 @@ export const routes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, init) =
     {
       schema: {
         tags: ['tasks'],
-        summary: 'All tasks',
+        summary: 'All tasks, and what is being hashed to become one',
         querystring: Type.Object({ state: Type.Optional(TaskState) }),
         response: replies({ 200: TaskList })
       }
     },
     async request => {
       const { state } = request.query
-      return { tasks: queue.list().filter(task => state === undefined || task.state === state) }
+      return { tasks: queue.list().filter(task => state === undefined || task.state === state), hashing: queue.hashing() }
     }
   )
 
@@ -245,7 +246,10 @@ export const routes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, init) =
     {
       schema: {
         tags: ['tasks'],
-        summary: 'Server-sent events: every task now, then each change (event task, data Task; event removed, data {id})',
+        summary: 'Server-sent events: every task and all that is being hashed now, then each change',
+        description:
+          'Event task, data: the Task. Event removed, data: {id}. Event hashing, data: {path, bytesDone, bytesTotal}. ' +
+          'Event hashed, data: {path}: that is over, whether it became a task or failed.',
         produces: ['text/event-stream'],
         response: replies({ 200: Bytes })
       }
@@ -258,7 +262,7 @@ export const routes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, init) =
     {
       schema: {
         tags: ['tasks'],
-        summary: 'The same for one task; ends when it is deleted',
+        summary: 'The events task and removed of one task; ends when it is deleted',
         params: Id,
         produces: ['text/event-stream'],
         response: replies({ 200: Bytes })

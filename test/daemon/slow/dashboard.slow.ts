@@ -136,6 +136,34 @@ describe('the dashboard', {
     assert.equal(faults.filter(fault => !/403/.test(fault)).length, 0, faults.join('\n'))
   })
 
+  for (const [name, viewport] of [
+    ['desktop', DESKTOP],
+    ['phone', PHONE]
+  ] as const) {
+    test(`what is being hashed shows on a ${name}, also after a reload, until it is over`, async () => {
+      const { page, daemon, faults } = await open({}, viewport)
+      const path = await world.endlessFile(`${name}-${'long'.repeat(40)}.bin`)
+      const leave = new AbortController()
+      const asked = assert.rejects(daemon.client.addTask({ seed: path }, leave.signal))
+      const shown = page.locator('li.hashing', { hasText: path })
+      const facts = shown.getByText(/% · [\d.]+ [kMGT]?B of 1\.10 TB/)
+      const before = await facts.textContent()
+      await page.reload()
+      await eventually(async () => (await facts.textContent()) !== before, 'it moves')
+      await page.getByRole('progressbar', { name: `Hashing ${path}` }).waitFor()
+      assert.equal(await page.getByText('Nothing here yet').count(), 0)
+      const [wide, inner] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as [number, number]
+      assert.ok(wide <= inner, `${wide} px wide in a window of ${inner}`)
+      const folder = process.env.SWARM_SCREENSHOTS
+      if (folder !== undefined) await page.screenshot({ path: join(folder, `hashing-${name}.png`) })
+      leave.abort()
+      await asked
+      await shown.waitFor({ state: 'detached' })
+      await page.getByText('Nothing here yet').waitFor()
+      assert.deepEqual(faults, [])
+    })
+  }
+
   test('the keyboard alone adds, opens and deletes a task, and always shows where it is', async () => {
     const { page, daemon, faults } = await open()
     await page.getByLabel('Get', { exact: true }).waitFor()
