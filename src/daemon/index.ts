@@ -114,7 +114,7 @@ export async function startDaemon(
       uploads,
       tus,
       scanner,
-      metrics: new DaemonMetrics({ queue, limits }),
+      metrics: new DaemonMetrics({ node, queue, limits }),
       parseManifest,
       isStopping: () => stopping,
       log,

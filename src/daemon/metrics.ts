@@ -6,6 +6,7 @@
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { SwarmNode } from '../node/types.ts'
 import type { GatewayMeter } from './http/gateway.ts'
 import type { LimitBoard } from './limits.ts'
 import type { TaskQueue } from './task-queue.ts'
@@ -16,7 +17,7 @@ export class DaemonMetrics implements GatewayMeter {
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #gatewayBytes: Counter
 
-  constructor({ queue, limits }: { queue: TaskQueue; limits: LimitBoard }) {
+  constructor({ node, queue, limits }: { node: Pick<SwarmNode, 'uploads'>; queue: TaskQueue; limits: LimitBoard }) {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     this.#requests = new Histogram({
@@ -50,6 +51,8 @@ export class DaemonMetrics implements GatewayMeter {
     gauge('swarm_upload_bytes_per_second', 'Payload going to peers, smoothed over some seconds', () =>
       sum(({ uploadRate }) => uploadRate)
     )
+    gauge('swarm_uploads_active', 'Pieces being sent to peers now; the limit maxUploads bounds them', () => node.uploads().active)
+    gauge('swarm_uploads_active_max', 'Most pieces that were being sent at once since the start', () => node.uploads().most)
     gauge('swarm_neighbours', 'Connected peers, over all contents', () => sum(({ neighbours }) => neighbours))
     gauge('swarm_contents_open', 'Contents that this node takes part in', () => queue.transfers().length)
     gauge('swarm_store_used_bytes', 'Disk that downloads take or have claimed', () => queue.usedBytes)

@@ -21,6 +21,7 @@ import { RateMeter } from '../util/rate-meter.ts'
 import { type Message, WIRE_VERSION } from '../wire/messages.ts'
 import { AddressBook } from './address-book.ts'
 import { OriginFetcher, type OriginOptions } from './origin-fetcher.ts'
+import type { UploadCount } from './upload-count.ts'
 import type { UploadSlots } from './upload-slots.ts'
 
 /** What the driver tells its owner; all optional work (events, totals) happens there. */
@@ -53,6 +54,7 @@ export interface DriverInit {
   uploadBudget: RateBudget
   downloadBudget: RateBudget
   uploadSlots: UploadSlots
+  uploadCount: UploadCount
   pieceList: Uint8Array
   /** HTTP(S) URLs that hold the whole content. */
   origins: readonly string[]
@@ -428,7 +430,7 @@ export class SwarmDriver {
 
   async #serve(peer: string, piece: number): Promise<void> {
     const link = this.#links.get(peer)
-    const { uploadSlots, host, geometry, store } = this.#init
+    const { uploadSlots, uploadCount, host, geometry, store } = this.#init
     let sent = 0
     await uploadSlots.acquire()
     try {
@@ -439,7 +441,8 @@ export class SwarmDriver {
         host.buffers.give(buffer)
         return
       }
-      if (await link.sendPiece({ piece, bytes: data.byteLength }, data)) host.buffers.give(buffer)
+      const isTaken = await uploadCount.during(() => link.sendPiece({ piece, bytes: data.byteLength }, data))
+      if (isTaken) host.buffers.give(buffer)
       sent = data.byteLength
       const nowMs = performance.now()
       this.lastServedMs = nowMs

@@ -38,6 +38,7 @@ import type {
   SwarmNode,
   Transfer
 } from './types.ts'
+import { UploadCount } from './upload-count.ts'
 import { UploadSlots } from './upload-slots.ts'
 
 /** Starts a node. Throws `InvalidOptionsError` for options that cannot be, `StoreError` when the state folder cannot be used. */
@@ -66,6 +67,7 @@ class LibraryNode implements SwarmNode {
   readonly #uploadBudget: RateBudget
   readonly #downloadBudget: RateBudget
   readonly #uploadSlots = new UploadSlots()
+  readonly #uploadCount = new UploadCount()
   readonly #transfers = new Map<string, SwarmTransfer>()
   readonly #stopping = new AbortController()
   #stopped: Promise<void> | undefined
@@ -88,6 +90,11 @@ class LibraryNode implements SwarmNode {
 
   transfers(): Transfer[] {
     return [...this.#transfers.values()]
+  }
+
+  uploads(): { active: number; most: number } {
+    const { active, most } = this.#uploadCount
+    return { active, most }
   }
 
   setLimits({ uploadBytesPerSecond, downloadBytesPerSecond, maxUploads }: Partial<NodeLimits>): void {
@@ -248,6 +255,7 @@ class LibraryNode implements SwarmNode {
       uploadBudget: this.#uploadBudget,
       downloadBudget: this.#downloadBudget,
       uploadSlots: this.#uploadSlots,
+      uploadCount: this.#uploadCount,
       hints: hintsOf(manifest, peers),
       timeoutMs,
       origins,

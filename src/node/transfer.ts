@@ -29,6 +29,7 @@ export interface TransferInit {
   uploadBudget: DriverInit['uploadBudget']
   downloadBudget: DriverInit['downloadBudget']
   uploadSlots: DriverInit['uploadSlots']
+  uploadCount: DriverInit['uploadCount']
   hints: DriverInit['hints']
   origins: readonly string[]
   originOptions: DriverInit['originOptions']
@@ -114,6 +115,7 @@ export class SwarmTransfer implements Transfer {
       uploadBudget: init.uploadBudget,
       downloadBudget: init.downloadBudget,
       uploadSlots: init.uploadSlots,
+      uploadCount: init.uploadCount,
       pieceList: init.pieceList,
       hints: init.hints,
       origins: init.origins,

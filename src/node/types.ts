@@ -218,6 +218,8 @@ export interface SwarmNode {
   seed(path: string, options?: SeedOptions): Promise<Transfer>
   get(source: string | Manifest, options?: GetOptions): Promise<Transfer>
   transfers(): Transfer[]
+  /** Pieces being sent now, and the most at once since the start, over all transfers. */
+  uploads(): { active: number; most: number }
   /** Limits over all transfers, from now on. Each transfer's own hold besides. */
   setLimits(limits: Partial<NodeLimits>): void
   /** Deletes what a download put on disk, closing its transfer first. Never touches what others put beside it. Throws `StoreError`. */

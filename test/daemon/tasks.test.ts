@@ -347,6 +347,41 @@ describe('tasks', () => {
     await client.setLimits({ downloadBytesPerSecond: 0 })
     await untilComplete(client, id)
   })
+
+  test('never more pieces are sent at once than the limit allows, also when it is changed while they go', async () => {
+    const { client, url } = await world.daemon('few-uploads', { 'max-uploads': '1' })
+    const leechers = await Promise.all([0, 1, 2].map(i => world.daemon(`leecher-${i}`)))
+    const uploads = async (): Promise<{ active: number; most: number }> => {
+      const text = (await raw(`${url}/metrics`)).body.toString()
+      const read = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1])
+      return { active: read('swarm_uploads_active'), most: read('swarm_uploads_active_max') }
+    }
+    /** Everybody fetches a new content; `whileRunning` is called when all have come, before more than a little can have arrived. */
+    const spread = async (name: string, whileRunning = async () => {}): Promise<void> => {
+      const { link } = await client.addTask({ seed: await world.file(name, 8_000_000) })
+      await Promise.all(leechers.map(each => each.client.setLimits({ downloadBytesPerSecond: 100_000 })))
+      const tasks = await Promise.all(leechers.map(each => each.client.addTask({ source: link ?? '' })))
+      const ids = tasks.map(({ id }) => id)
+      await Promise.all(leechers.map((each, i) => until(each.client, ids[i] as string, ({ neighbours }) => neighbours > 0)))
+      await whileRunning()
+      await Promise.all(leechers.map(each => each.client.setLimits(MOVE)))
+      await Promise.all(leechers.map((each, i) => untilComplete(each.client, ids[i] as string)))
+    }
+    await spread('one-at-once.bin')
+    assert.equal((await uploads()).most, 1)
+    await spread('then-two.bin', async () => {
+      assert.equal((await uploads()).most, 1)
+      await client.setLimits({ maxUploads: 2 })
+    })
+    assert.equal((await uploads()).most, 2)
+    await spread('then-as-many-as-it-likes.bin', async () => {
+      assert.equal((await uploads()).most, 2)
+      await client.setLimits({ maxUploads: 0 })
+    })
+    const { most } = await uploads()
+    assert.ok(most > 2, `without a limit ${most} at once: the limit was what held them back`)
+    await eventually(async () => (await uploads()).active === 0, 'nothing is sent any more')
+  })
 })
 
 /** What downloads have waiting; uploads wait in a folder of their own there. */
