@@ -52,6 +52,25 @@ describe('swarm beside a daemon', { timeout: 60_000 }, () => {
     await daemon.client.deleteTask(task?.id as string, true)
   })
 
+  it('task priority takes a negative number as it is, with options before it and behind', async () => {
+    const { client } = daemon
+    const { id } = await client.addTask({ source: `swarm:${'cd'.repeat(32)}`, paused: true })
+    for (const [args, priority] of [
+      [['-5', '--json'], -5],
+      [['--json', '-1000'], -1000]
+    ] as const) {
+      const { code, stdout, events } = await runCli(['task', 'priority', id, ...args], { env })
+      assert.equal(code, 0, stdout)
+      assert.equal(events.at(-1)?.priority, priority)
+      assert.equal((await client.task(id)).priority, priority)
+    }
+    const tooLow = await runCli(['task', 'priority', id, '-1001'], { env })
+    assert.equal(tooLow.code, 2)
+    assert.match(tooLow.stderr, /priority/)
+    assert.equal((await client.task(id)).priority, -1000)
+    await client.deleteTask(id, true)
+  })
+
   it('seed goes on where the daemon has no stream of events to give', async () => {
     await Promise.all(Array.from({ length: EVENT_STREAMS }, () => world.events(daemon.url)))
     await assert.rejects(world.events(daemon.url), /503/)
