@@ -63,6 +63,7 @@ async function main(): Promise<void> {
       const nodeArgs = await nodeArgsOf(index => join(dir, `${way}-state-${index}`))
       const run: Run = { outputs, url, manifest, cli: values.cli, children, nodeArgs }
       const apis = way === 'daemon' ? await startDaemons(run) : []
+      const loadSeconds = await cpuSecondsOf(children)
       const before = await servedBy(origin)
       const startedMs = performance.now()
       if (way === 'curl') await Promise.all(outputs.map(output => ended(spawn('curl', ['-s', '-o', output, url]), children)))
@@ -70,7 +71,10 @@ async function main(): Promise<void> {
       else await getEverywhere(run)
       const seconds = (performance.now() - startedMs) / 1000
       const copies = ((await servedBy(origin)) - before) / bytes
-      console.log(`${way.padEnd(6)} ${seconds.toFixed(1).padStart(6)} s, the origin sent ${copies.toFixed(3)} copies`)
+      const cpuSeconds = (await cpuSecondsOf(children)) - loadSeconds
+      console.log(
+        `${way.padEnd(6)} ${seconds.toFixed(1).padStart(6)} s, the origin sent ${copies.toFixed(3)} copies; processes took ${cpuSeconds.toFixed(1)} s of CPU${loadSeconds > 0.5 ? `, before that ${loadSeconds.toFixed(1)} s to load` : ''}`
+      )
       if (way !== 'curl' && copies > MAX_COPIES) process.exitCode = 1
       for (const child of children) if (child !== origin) await killed(child)
       for (const output of outputs) {
@@ -185,6 +189,18 @@ async function servedBy(origin: ChildProcess): Promise<number> {
   origin.send('served?')
   const [{ served }] = (await once(origin, 'message')) as [{ served: number }]
   return served
+}
+
+/** CPU time of the processes that still run, from start to now (Linux: hundredths of a second). */
+async function cpuSecondsOf(children: ReadonlySet<ChildProcess>): Promise<number> {
+  let ticks = 0
+  for (const { pid, exitCode } of children) {
+    if (exitCode !== null) continue
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
+  }
+  return ticks / 100
 }
 
 async function writeRandom(path: string, bytes: number): Promise<void> {

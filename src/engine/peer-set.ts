@@ -124,7 +124,6 @@ export class PeerSet {
     neighbours[slot] = neighbour
     neighbourOf.set(peer, neighbour)
     this.#state.nearestDistance = Math.min(this.#state.nearestDistance, distance)
-    this.#findBackoffMs = FIRST_FIND_MS
     return { neighbour, replaced }
   }
 
@@ -134,6 +133,8 @@ export class PeerSet {
     let nearest = Number.POSITIVE_INFINITY
     for (const { distance } of this.#state.neighbourOf.values()) nearest = Math.min(nearest, distance)
     this.#state.nearestDistance = nearest
+    // Alone again: what was found long ago says little.
+    if (this.#state.neighbourOf.size === 0) this.#findBackoffMs = FIRST_FIND_MS
     const candidate = this.#candidates.get(neighbour.key)
     if (candidate !== undefined) candidate.nextDialMs = nowMs + FIRST_RETRY_MS + this.#random.nextInt(FIRST_RETRY_MS)
   }

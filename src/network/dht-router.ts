@@ -25,6 +25,8 @@ const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000, 30_000] as const
 const ADDRESS_CHANGE_DEBOUNCE_MS = 1_000
 const ANNOUNCE_TIMEOUT_MS = 30_000
 const FIND_TIMEOUT_MS = 30_000
+/** Answers in a row that named nobody new after which a walk that found somebody ends. */
+const MAX_FRUITLESS = 4
 /** Most addresses taken over from one provider record. */
 const MAX_ADDRESSES = 16
 /** Holders of our record remembered per root; a bucket has 20 peers, and the closest ones change slowly. */
@@ -127,17 +129,22 @@ export class DhtRouter implements Router {
     if (this.#stopped) return
     const timeout = AbortSignal.timeout(FIND_TIMEOUT_MS)
     const seen = new Set([this.#self])
+    let fruitless = 0
     try {
       for await (const event of this.#dht.findProviders(dhtKey(root), {
         signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout])
       })) {
-        if (event.name !== 'PROVIDER') continue
+        if (event.name !== 'PEER_RESPONSE') continue
+        fruitless++
         for (const { id, multiaddrs } of event.providers) {
           const peer = id.toString()
           if (seen.has(peer)) continue
           seen.add(peer)
+          fruitless = 0
           yield { peer, addresses: multiaddrs.slice(0, MAX_ADDRESSES).map(address => address.toString()) }
         }
+        // Those near the key mostly know the same; in a small network the walk would ask every node there is, each time.
+        if (fruitless >= MAX_FRUITLESS && seen.size > 1) return
       }
     } catch (err) {
       if (signal?.aborted) throw signal.reason

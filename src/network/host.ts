@@ -26,6 +26,7 @@ import { DhtRouter, NoRouter, PROVIDER_VALIDITY_MS } from './dht-router.ts'
 import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { loadIdentity } from './identity.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
+import { cachePeers } from './peer-cache.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
 import { rawTls } from './raw-tls.ts'
 import { RecordStore } from './record-store.ts'
@@ -82,6 +83,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   const bans = new Bans()
   const node = await createNode(resolved, bans)
   try {
+    cachePeers(node.peerStore)
     const host = new Libp2pHost(node, resolved, bans)
     await host.start()
     return host

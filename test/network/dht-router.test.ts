@@ -81,3 +81,37 @@ describe('announcements', () => {
     assert.equal(told, 2)
   })
 })
+
+describe('a walk', () => {
+  /** A DHT in which the peers named, one list per answer, are told one after the other. */
+  const walk = async (answers: readonly string[][]): Promise<{ found: string[]; asked: number }> => {
+    let asked = 0
+    const dht: DhtService = {
+      async *provide() {},
+      async *findProviders() {
+        for (const names of answers) {
+          asked++
+          const providers = names.map(id => ({ id, multiaddrs: [] }))
+          yield { name: 'PEER_RESPONSE', messageName: 'GET_PROVIDERS', providers } as never
+        }
+      },
+      async cancelReprovide() {}
+    }
+    const router = new DhtRouter(dht, 'self', () => {})
+    const found: string[] = []
+    for await (const { peer } of router.find(rootOf(4))) found.push(peer)
+    router.stop()
+    return { found, asked }
+  }
+
+  it('that found somebody ends when four answers in a row named nobody new', async () => {
+    const silence = Array.from({ length: 10 }, () => ['a'])
+    assert.deepEqual(await walk([[], ['a', 'self'], ...silence]), { found: ['a'], asked: 6 })
+    assert.deepEqual(await walk([['a'], [], [], [], ['b'], [], [], [], [], ['c']]), { found: ['a', 'b'], asked: 9 })
+  })
+
+  it('that found nobody yet asks everybody', async () => {
+    const silence = Array.from({ length: 30 }, (): string[] => [])
+    assert.deepEqual(await walk([...silence, ['z']]), { found: ['z'], asked: 31 })
+  })
+})
