@@ -13,7 +13,7 @@ import Ajv from 'ajv'
 import { findDaemon } from '../../src/daemon/client.ts'
 import { readRendezvous } from '../../src/daemon/rendezvous.ts'
 import { isPublicAddress } from '../../src/node/public-address.ts'
-import { raw, type TestDaemon, untilComplete, World } from './fixture.ts'
+import { eventually, raw, type TestDaemon, untilComplete, World } from './fixture.ts'
 
 const TOKEN = 'correct-horse-battery'
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -233,6 +233,29 @@ describe('the API', () => {
     assert.equal(JSON.parse(patch.body.toString()).details.field, 'body/maxActiveDownloads')
   })
 
+  test('a request that is refused before all of it has come leaves no timer behind', async t => {
+    const armed = new Set<unknown>()
+    let count = 0
+    const { setTimeout: arm, clearTimeout: disarm } = globalThis
+    t.mock.method(globalThis, 'setTimeout', (...args: Parameters<typeof arm>) => {
+      const timer = arm(...args)
+      if (/daemon.http.server\.ts/.test(new Error('where').stack ?? '')) {
+        armed.add(timer)
+        count++
+      }
+      return timer
+    })
+    t.mock.method(globalThis, 'clearTimeout', (timer: Parameters<typeof disarm>[0]) => {
+      armed.delete(timer)
+      disarm(timer)
+    })
+    const body = JSON.stringify({ token: 'x'.repeat(2 * 1024 * 1024) })
+    assert.equal((await raw(`${daemon.url}/v1/session`, { method: 'POST', headers: JSON_TYPE, body })).status, 413)
+    assert.equal((await raw(`${daemon.url}/v1/scan`, { method: 'POST', headers: JSON_TYPE, body: '{}' })).status, 200)
+    assert.equal(count, 2)
+    await eventually(() => armed.size === 0, 'no timer waits for the rest of a request')
+  })
+
   test('headers and connections are bounded', async () => {
     const large = await raw(`${daemon.url}/healthz`, { headers: { 'x-large': 'x'.repeat(20_000) } })
     assert.equal(large.status, 431)
@@ -364,7 +387,6 @@ describe('the API', () => {
     const { id } = await seeder.client.addTask({ seed: path })
     await writeFile(join(folder, 'complete', 'watched.bin'), await readFile(path))
     await writeFile(join(folder, 'complete', 'watched.bin.swarm'), await seeder.client.manifest(id))
-    const { eventually } = await import('./fixture.ts')
     await eventually(async () => (await client.tasks()).some(task => task.name === 'watched.bin'), 'the watched file is seeded')
   })
 

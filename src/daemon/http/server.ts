@@ -89,8 +89,14 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
     if (request.routeOptions.config.isUpload === true || (encoding === undefined && (length === undefined || length === '0')))
       return
-    const timer = setTimeout(() => request.raw.destroy(), REQUEST_TIMEOUT_MS)
-    request.raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
+    const { raw } = request
+    const timer = setTimeout(() => raw.destroy(), REQUEST_TIMEOUT_MS)
+    const settle = (): void => {
+      clearTimeout(timer)
+      raw.socket.off('close', settle)
+    }
+    // A request that was answered before all of it had come tells neither when its connection is closed, so that one is asked as well.
+    raw.once('end', settle).once('close', settle).socket.once('close', settle)
   })
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
