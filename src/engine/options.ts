@@ -56,7 +56,7 @@ export interface EngineOptions extends Limits {
   readonly maxCandidates: number
   /** Share of `maxNeighbours` kept for peers that share no label with us, when we have labels. 0..1. @default 0.35 */
   readonly farShare: number
-  /** Shortest time between two gossiped bitfields, in milliseconds. @default 10000 */
+  /** Shortest time between two gossiped bitfields, in milliseconds. @default 30000 */
   readonly gossipIntervalMs: number
 }
 
@@ -79,7 +79,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   banMs: 3_600_000,
   maxCandidates: 512,
   farShare: 0.35,
-  gossipIntervalMs: 10_000
+  gossipIntervalMs: 30_000
 }
 
 const BOUNDS: Partial<Record<keyof EngineOptions, readonly [number, number]>> = {

@@ -43,6 +43,8 @@ export const GOSSIPSUB_OPTIONS: Partial<GossipsubOpts> = {
   ignoreDuplicatePublishError: true,
   fallbackToFloodsub: false,
   emitSelf: false,
+  // Six of the swarm get ours at once and pass it on; to all of them would be the same bytes thrice over.
+  floodPublish: false,
   // Peer exchange at prune would be unverified addresses; ours travel in `peers` messages and in gossip of their owner.
   doPX: false,
   maxInboundDataLength: MAX_GOSSIP_BYTES + RPC_OVERHEAD_BYTES,

@@ -76,8 +76,11 @@ export interface PeerTraffic {
 const MAX_TRAFFIC_RECORDS = 1000
 /** The most that is asked of an origin ahead, in bytes; how much of it is used follows the measured rate. */
 const ORIGIN_WINDOW_BYTES = 256 * 1024 * 1024
-/** A search that meets nobody goes on for long; that nobody answered for this long is news already. */
-const SEARCH_PATIENCE_MS = 600
+/**
+ * A search that meets nobody goes on for long; that nobody answered for this long is news already. Most end by themselves long before: this is
+ * for machines that are busy with the start of a crowd (20 nodes on two cores), where 600 ms made members think that they are alone.
+ */
+const SEARCH_PATIENCE_MS = 2000
 /** Until a bootstrap peer has answered, and we have announced ourselves, a search has hardly begun; for this long it may yet do so. */
 const BOOTSTRAP_PATIENCE_MS = 3000
 const DIAL_TIMEOUT_MS = 10_000
