@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Contestant, ContestantName } from './contestants.ts'
+import { gateway, throughDaemon } from './daemon-workloads.ts'
 import type { Finished, Scope } from './measure.ts'
 import type { Payload } from './payload.ts'
 import type { Sample } from './results.ts'
@@ -98,7 +99,7 @@ function overSlowLink(link: SlowLinkOptions) {
 }
 
 /** The bytes on disk are the seeder's. */
-async function verify(payload: Payload, output: string): Promise<void> {
+export async function verify(payload: Payload, output: string): Promise<void> {
   const [command, flag] = payload.files === undefined ? ['cmp', '-s'] : ['diff', '-rq']
   await exec(command as string, [flag as string, payload.path, output]).catch(err => {
     throw new Error(`${output} is not what was seeded: ${err.stdout ?? err.message}`)
@@ -261,6 +262,26 @@ export const WORKLOADS: readonly Workload[] = [
     runs: 5,
     isDefault: true,
     sample: transfer(1)
+  },
+  ...(['api', 'command'] as const).map(
+    (way): Workload => ({
+      name: `daemon-1MiB-${way}`,
+      title: `1 MiB through a daemon that has downloaded before, from the ${way === 'api' ? 'request to its API' : 'start of `swarm get`'} to verified and in place`,
+      payload: { bytes: 1 * MIB, pieceBytes: PIECE },
+      rivals: [],
+      runs: 5,
+      isDefault: true,
+      sample: throughDaemon(way)
+    })
+  ),
+  {
+    name: 'gateway-512MiB',
+    title: 'curl reads a complete file of 512 MiB from the gateway (rival: nginx)',
+    payload: { bytes: 512 * MIB, pieceBytes: PIECE },
+    rivals: ['curl'],
+    runs: 5,
+    isDefault: true,
+    sample: gateway
   },
   {
     name: 'join',

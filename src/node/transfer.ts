@@ -17,6 +17,12 @@ import { type DriverInit, SwarmDriver } from './driver.ts'
 import { checkOrigins } from './origin-fetcher.ts'
 import type { OriginSnapshot, PeerSnapshot, Transfer, TransferEvents, TransferLimits, TransferSnapshot } from './types.ts'
 
+/** Neighbouring pieces as one chunk; `last` is the last of them. */
+interface Run {
+  last: number
+  data: Uint8Array
+}
+
 export interface TransferInit {
   host: Host
   manifest: Manifest
@@ -45,6 +51,8 @@ const ORIGIN_GRACE_MS = 3000
 const ORIGIN_GRACE_WITH_PEERS_MS = 60_000
 /** A reader asks for this much ahead of where it is, in bytes (and at least four pieces). */
 const READ_AHEAD_BYTES = 8 * 1024 * 1024
+/** Pieces that lie side by side are read and given out together up to this size: each chunk costs its taker a turn of the event loop. */
+const READ_RUN_BYTES = 1024 * 1024
 
 export class SwarmTransfer implements Transfer {
   readonly root: string
@@ -260,29 +268,48 @@ export class SwarmTransfer implements Transfer {
     const ahead = Math.max(4, Math.ceil(READ_AHEAD_BYTES / this.#geometry.pieceLength))
     const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
     const { store } = this.#init
+    const { pieceLength } = this.#geometry
+    const longestRun = Math.min(range.last - range.first + 1, Math.max(1, Math.floor(READ_RUN_BYTES / pieceLength)))
     // Two take turns: the disk fills one while the caller works with the other.
-    const longest = Math.min(this.#geometry.pieceLength, this.manifest.length)
-    const buffers = reuse
-      ? [Buffer.allocUnsafeSlow(longest), range.last > range.first ? Buffer.allocUnsafeSlow(longest) : undefined]
-      : []
-    let next: Promise<Uint8Array> | undefined
+    const buffers: (Buffer | undefined)[] = []
+    const readRun = (first: number, turn: number): Promise<Run> => {
+      let last = first
+      while (last < range.last && last - first + 1 < longestRun && store.have.get(last + 1)) last++
+      const offset = this.#geometry.pieceOffset(first)
+      const bytes = this.#geometry.pieceOffset(last) + this.#geometry.pieceBytes(last) - offset
+      if (first === last && !reuse) return store.read(first).then(data => ({ last, data }))
+      let buffer = buffers[turn]
+      if (buffer === undefined || buffer.byteLength < bytes)
+        buffer = Buffer.allocUnsafeSlow(reuse ? longestRun * pieceLength : bytes)
+      if (reuse) buffers[turn] = buffer
+      const data = buffer.subarray(0, bytes)
+      const reads = Array.from({ length: last - first + 1 }, async (_, index) => {
+        const into = data.subarray(index * pieceLength, index * pieceLength + this.#geometry.pieceBytes(first + index))
+        const piece = await store.read(first + index, into)
+        // A store may give out what it holds in place of filling ours.
+        if (piece.byteOffset !== into.byteOffset || piece.buffer !== into.buffer) into.set(piece)
+      })
+      return Promise.all(reads).then(() => ({ last, data }))
+    }
+    let next: Promise<Run> | undefined
     try {
-      for (let piece = range.first; piece <= range.last; piece++) {
+      for (let piece = range.first, turn = 0; piece <= range.last; turn ^= 1) {
         stop.throwIfAborted()
-        const last = Math.min(range.last, piece + ahead - 1)
         if (this.#state !== 'seeding') {
+          const last = Math.min(range.last, piece + ahead - 1)
           this.#driver.handle({ type: 'readerMoved', reader, first: piece, last, deadlineMs: performance.now() })
         }
         while (!store.have.get(piece)) await once(this.#events, `have ${piece}`, { signal: stop })
-        const data = await (next ?? store.read(piece, buffers[piece & 1]))
+        const { last, data } = await (next ?? readRun(piece, turn))
         next = undefined
-        if (piece < range.last && store.have.get(piece + 1)) {
-          next = store.read(piece + 1, buffers[(piece + 1) & 1])
+        if (last < range.last && store.have.get(last + 1)) {
+          next = readRun(last + 1, turn ^ 1)
           // Awaited one turn later, or never when the reader leaves; meanwhile a failure must not count as unhandled.
           next.catch(() => {})
         }
         const offset = this.#geometry.pieceOffset(piece)
         yield data.subarray(Math.max(0, start - offset), Math.min(data.byteLength, end - offset))
+        piece = last + 1
       }
     } catch (err) {
       if (this.#failure !== undefined) throw this.#failure

@@ -45,6 +45,8 @@ export class GuardedReader {
   readonly #init: GuardedReaderInit
   readonly #stamps: (Stamp | undefined)[]
   readonly #pool: HandlePool
+  /** Looks at files that are about to be taken. */
+  readonly #stampsDue = new Map<number, Promise<Stamp>>()
   #pending = 0
   #idle: (() => void)[] = []
 
@@ -94,7 +96,7 @@ export class GuardedReader {
         if (bytes < slice.bytes) return undefined
         const expected = this.#stamps[slice.file]
         if (expected === undefined) return false
-        if (isSameStamp(expected, stampOf(await statFile(fd, path)))) return true
+        if (isSameStamp(expected, await this.#stampFrom(slice.file, fd, path))) return true
         // From here on every piece of this file proves itself.
         this.#stamps[slice.file] = undefined
         return false
@@ -103,6 +105,19 @@ export class GuardedReader {
       if (isNoFile(err)) return undefined
       throw err instanceof StoreError ? err : storeError('cannot open', path, err)
     }
+  }
+
+  /** The file's stamp, looked at after this call. Reads that end in the same turn of the event loop share one look. */
+  #stampFrom(file: number, fd: number, path: string): Promise<Stamp> {
+    let stamp = this.#stampsDue.get(file)
+    if (stamp === undefined) {
+      stamp = new Promise(resolve => setImmediate(resolve)).then(async () => {
+        this.#stampsDue.delete(file)
+        return stampOf(await statFile(fd, path))
+      })
+      this.#stampsDue.set(file, stamp)
+    }
+    return stamp
   }
 
   #lose(piece: number): PieceLostError {
