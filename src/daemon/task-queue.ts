@@ -83,7 +83,9 @@ export interface OpenContent {
 }
 
 const PERSIST_INTERVAL_MS = 5000
+/** Those who watch hear of progress within this, and of another state within the next: a program that waits for the end should not wait longer. */
 const CHANGE_INTERVAL_MS = 250
+const STATE_INTERVAL_MS = 5
 /** How many contents are opened at once after a start: each may hash what changed. */
 const RESTORE_AT_ONCE = 2
 /** More tasks than this are refused; each costs memory, announcements and rows. */
@@ -107,6 +109,7 @@ export class TaskQueue {
   readonly #hashed = new Set<string>()
   readonly #departed = { downloaded: 0, uploaded: 0, wasted: 0 }
   #changeTimer: NodeJS.Timeout | undefined
+  #changeDueMs = 0
   #housekeeper: NodeJS.Timeout | undefined
   #stopping = false
   #pumping: Promise<void> = Promise.resolve()
@@ -858,7 +861,7 @@ export class TaskQueue {
     entry.record.state = state
     if (state !== 'queued') entry.heldBack = undefined
     this.#init.store.save(entry.record)
-    this.#tell(entry)
+    this.#tell(entry, STATE_INTERVAL_MS)
   }
 
   #wrongState({ record }: Entry, verb: string): SwarmError {
@@ -868,14 +871,18 @@ export class TaskQueue {
     })
   }
 
-  #tell(entry: Entry): void {
+  #tell(entry: Entry, withinMs = CHANGE_INTERVAL_MS): void {
     this.#changed.add(entry)
-    this.#tellSoon()
+    this.#tellSoon(withinMs)
   }
 
-  #tellSoon(): void {
+  #tellSoon(withinMs = CHANGE_INTERVAL_MS): void {
     if (this.#stopping) return
-    this.#changeTimer ??= setTimeout(() => {
+    const dueMs = performance.now() + withinMs
+    if (this.#changeTimer !== undefined && this.#changeDueMs <= dueMs) return
+    clearTimeout(this.#changeTimer)
+    this.#changeDueMs = dueMs
+    this.#changeTimer = setTimeout(() => {
       this.#changeTimer = undefined
       const changed = [...this.#changed]
       const hashed = [...this.#hashed]
@@ -885,7 +892,7 @@ export class TaskQueue {
       for (const each of changed) this.#events.emit('changed', this.#viewOf(each))
       // Behind the tasks, so that who watches sees a seed as one or the other all the time.
       for (const path of hashed) if (!this.#hashing.has(path)) this.#events.emit('hashed', path)
-    }, CHANGE_INTERVAL_MS)
+    }, withinMs)
   }
 
   #viewOf(entry: Entry): Task {
