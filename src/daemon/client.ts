@@ -29,7 +29,8 @@ export interface DaemonAddress {
   secret: string | undefined
 }
 
-const FIND_TIMEOUT_MS = 1500
+/** A daemon on a machine that is busy may need seconds; without an answer a command would start a node of its own. */
+const FIND_TIMEOUT_MS = 10_000
 /**
  * By `require` and when it is used: an `import` of `node:http` looks at everything that it exports, and so loads the whole of undici, which
  * takes 30 ms of each command.
