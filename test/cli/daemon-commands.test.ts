@@ -9,7 +9,7 @@ import { runCli, startCli } from './run-cli.ts'
 /** As many as a daemon gives. */
 const EVENT_STREAMS = 64
 
-describe('swarm beside a daemon', { timeout: 60_000 }, () => {
+describe('swarm beside a daemon', { timeout: 600_000 }, () => {
   let world: World
   let daemon: TestDaemon
   let env: Record<string, string>

@@ -11,7 +11,7 @@ import { swarm, World } from './fixture.ts'
 
 const MIB = 1024 * 1024
 
-describe('swarm push', { timeout: 180_000 }, () => {
+describe('swarm push', { timeout: 600_000 }, () => {
   let world: World
   before(async () => {
     world = await World.open()

@@ -28,7 +28,7 @@ async function workspace() {
   }
 }
 
-describe('swarm seed and swarm get', { concurrency: 1, timeout: 120_000 }, () => {
+describe('swarm seed and swarm get', { concurrency: 1, timeout: 600_000 }, () => {
   it('bring a file over a link, say what was done, and stop cleanly on Ctrl-C', async () => {
     await using space = await workspace()
     await using seeder = space.start('seeder', ['seed', 'data.bin'])

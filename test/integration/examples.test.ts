@@ -32,7 +32,7 @@ async function finish(child: ReturnType<typeof start>): Promise<{ code: number; 
   return { code, stdout: Buffer.concat(stdout), stderr }
 }
 
-describe('the example programs', { timeout: 120_000 }, () => {
+describe('the example programs', { timeout: 600_000 }, () => {
   it('share.ts serves a file that fetch.ts fetches and stream.ts reads a range of', async () => {
     await using folder = await temporaryFolder()
     const content = randomBytes(4_000_000)
@@ -59,7 +59,7 @@ describe('the example programs', { timeout: 120_000 }, () => {
   })
 })
 
-describe('the demo', { timeout: 180_000 }, () => {
+describe('the demo', { timeout: 600_000 }, () => {
   it('brings a file to five leechers, verifies every copy, says who gave what, and leaves nothing behind', async () => {
     await using folder = await temporaryFolder()
     await writeFile(folder.join('data.bin'), randomBytes(3_000_000))

@@ -17,7 +17,7 @@ const ROOT = rootOf(3)
 const PIECE_BYTES = 256 * 1024
 
 /** Patience for the tests of patience; all others keep the default, so that a busy machine does not end them. */
-const IMPATIENT: Partial<HostOptions> = { handshakeTimeoutMs: 2_000, stallTimeoutMs: 300 }
+const IMPATIENT: Partial<HostOptions> = { stallTimeoutMs: 300 }
 
 /** A host, and a peer with an open link to it. */
 async function linked(options: Partial<HostOptions> = {}): Promise<{ ours: RecordedLink; theirs: StockStream }> {
@@ -55,7 +55,7 @@ function frame(length: number, type: number): Uint8Array {
 
 describe('a peer that misbehaves is dropped with the reason', () => {
   it('when it never says hello', async () => {
-    const { theirs } = await silent({ handshakeTimeoutMs: 200 })
+    const { theirs } = await silent({ handshakeTimeoutMs: 1_000 })
     assert.equal(await goodbyeTo(theirs), 'no hello in time')
   })
 
@@ -146,7 +146,7 @@ describe('a peer that misbehaves is dropped with the reason', () => {
   })
 
   it('when it opens stream after stream without a hello', async () => {
-    const { host } = await silent({ handshakeTimeoutMs: 60_000 })
+    const { host } = await silent({ handshakeTimeoutMs: 600_000 })
     const node = await createStockNode('both')
     nodes.push(node)
     const streams = await Promise.all(

@@ -7,7 +7,7 @@ import type { Host, HostOptions, LinkHandlers, PeerLink, SwarmListener } from '.
 import { type Message, type PieceHeader, WIRE_VERSION } from '../../src/wire/messages.ts'
 
 /** Far beyond what anything takes; a test that reaches it has failed. */
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 120_000
 
 export const LOOPBACK: Partial<HostOptions> = { listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false }
 

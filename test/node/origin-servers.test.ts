@@ -84,7 +84,7 @@ class ExpiryGate implements AsyncDisposable {
   }
 }
 
-describe('real origins', { timeout: 300_000 }, () => {
+describe('real origins', { timeout: 600_000 }, () => {
   let folder: string
   const ends: (() => Promise<unknown>)[] = []
   before(async () => {

@@ -25,7 +25,7 @@ async function node(t: TestContext, options: Partial<NodeOptions> = {}): Promise
 
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-describe('a swarm of real nodes on loopback', { timeout: 60_000 }, () => {
+describe('a swarm of real nodes on loopback', { timeout: 600_000 }, () => {
   it('brings a file to several leechers, which serve each other, and accounts for every byte', async t => {
     const home = await folder()
     const content = randomBytes(8 * 1024 * 1024 + 12_345)

@@ -13,7 +13,7 @@ import { eventually, swarm, until, untilComplete, World } from '../fixture.ts'
 const MIB = 1024 * 1024
 const content = randomBytes(8 * MIB)
 
-describe('an origin', { timeout: 300_000 }, () => {
+describe('an origin', { timeout: 600_000 }, () => {
   let world: World
   let manifest: string
   before(async () => {
