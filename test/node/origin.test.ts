@@ -15,7 +15,8 @@ import { startOrigin } from './origin-server.ts'
 const PIECE = 64 * 1024
 const content = randomBytes(40 * PIECE + 777)
 
-describe('an origin', () => {
+// Side by side: most of these wait, for a stall, for a later try, or for peers that might have what the origin refuses.
+describe('an origin', { concurrency: true }, () => {
   let folder: string
   let manifest: Awaited<ReturnType<typeof createManifest>>
   const nodes: SwarmNode[] = []
@@ -100,13 +101,18 @@ describe('an origin', () => {
       response.write(content.subarray(start, start + PIECE + 100))
       return true
     }
-    const hasty = { stallTimeoutMs: 500, giveUpMs: 2000 }
+    const hasty = { stallTimeoutMs: 1000 }
     const { transfer, path, notes } = await get([origin.url], { origin: hasty as object })
     await transfer.completed
     await isWhole(path)
     assert.match(notes.join(), /stumbles/)
     await using silent = await startOrigin(content, { answer: () => true })
-    await fails([silent.url], { origin: hasty as object }, 'unreachable', /gave nothing for \d+ s.*give another URL/)
+    await fails(
+      [silent.url],
+      { origin: { ...hasty, giveUpMs: 1000 } as object },
+      'unreachable',
+      /gave nothing for \d+ s.*give another URL/
+    )
   })
 
   it('that answers 503 is asked again, and redirects are followed', async () => {
@@ -150,7 +156,8 @@ describe('an origin', () => {
     })
     await transfer.completed
     await isWhole(path)
-    assert.ok(origin.served <= content.byteLength * 1.05)
+    // A part of a piece, and what was on its way, went with the connection.
+    assert.ok(origin.served <= content.byteLength + 5 * PIECE, `${origin.served} bytes were sent`)
     assert.ok(asked.length > 0)
     for (const each of asked) assert.match(each, /sig=old .*403 \(Request has expired\)/)
   })
