@@ -114,7 +114,7 @@ describe('swarm seed and swarm get', { concurrency: 1, timeout: 600_000 }, () =>
     await using space = await workspace()
     await using seeder = space.start('seeder', ['seed', 'data.bin'])
     const { link } = await seeder.event('seeding')
-    await using first = space.start('leecher', ['get', link, '-o', 'copy.bin', '--download-limit', '1MB'])
+    await using first = space.start('leecher', ['get', link, '-o', 'copy.bin', '--download-limit', '100kB'])
     await first.event('progress', ({ bytesDone }) => bytesDone > 0)
     first.child.kill('SIGINT')
     const stopped = await first.finished
@@ -184,7 +184,7 @@ describe('swarm seed and swarm get', { concurrency: 1, timeout: 600_000 }, () =>
       await using file = await open(space.join('data.bin'), 'r+')
       await file.write(Buffer.alloc(100, 7), 0, 100, 300_000)
     }
-    const got = await space.run('leecher', ['get', link, '-o', 'copy.bin', '--timeout', '2s'])
+    const got = await space.run('leecher', ['get', link, '-o', 'copy.bin', '--timeout', '10s'])
     assert.equal(got.code, 4, got.stderr)
     await assert.rejects(stat(space.join('copy.bin')), { code: 'ENOENT' })
     const { message } = await seeder.event('warning')

@@ -33,16 +33,7 @@ describe('kill -9 at any moment', { timeout: 600_000 }, () => {
   it('costs a leecher nothing that was verified: only missing pieces are fetched again', async () => {
     const file = join(home, 'resume.bin')
     await writeFile(file, randomBytes(48 * MIB))
-    const seeder = start(
-      'seed',
-      file,
-      '--state-dir',
-      join(home, 'resume-seed'),
-      '--output',
-      join(home, 'resume.swarm'),
-      '--upload-limit',
-      '16MB'
-    )
+    const seeder = start('seed', file, '--state-dir', join(home, 'resume-seed'), '--output', join(home, 'resume.swarm'))
     await seeder.event('seeding')
     const args = [
       'get',
@@ -53,7 +44,7 @@ describe('kill -9 at any moment', { timeout: 600_000 }, () => {
       join(home, 'resume-get'),
       '--no-linger'
     ]
-    const first = start(...args)
+    const first = start(...args, '--download-limit', '6MB')
     const half = await first.find(({ event, bytesDownloaded }) => event === 'progress' && (bytesDownloaded as number) > 12 * MIB)
     assert.ok(half !== undefined, first.lastWords())
     await first.kill()
@@ -78,20 +69,11 @@ describe('kill -9 at any moment', { timeout: 600_000 }, () => {
   it('costs re-verification, never a wrong file, when the .part was damaged meanwhile', async () => {
     const file = join(home, 'damage.bin')
     await writeFile(file, randomBytes(24 * MIB))
-    const seeder = start(
-      'seed',
-      file,
-      '--state-dir',
-      join(home, 'damage-seed'),
-      '--output',
-      join(home, 'damage.swarm'),
-      '--upload-limit',
-      '8MB'
-    )
+    const seeder = start('seed', file, '--state-dir', join(home, 'damage-seed'), '--output', join(home, 'damage.swarm'))
     await seeder.event('seeding')
     const copy = join(home, 'damage.copy')
     const args = ['get', join(home, 'damage.swarm'), '--output', copy, '--state-dir', join(home, 'damage-get'), '--no-linger']
-    const first = start(...args)
+    const first = start(...args, '--download-limit', '4MB')
     await first.find(({ event, bytesDownloaded }) => event === 'progress' && (bytesDownloaded as number) > 6 * MIB)
     await first.kill()
     await truncate(`${copy}.part`, 3 * MIB)
@@ -110,20 +92,15 @@ describe('kill -9 at any moment', { timeout: 600_000 }, () => {
     const file = join(home, 'kill.bin')
     await writeFile(file, randomBytes(bytes))
     const original = await digest(file)
-    const port = 20_000 + random.nextInt(20_000)
+    const port = 20_000 + random.nextInt(12_000)
 
-    const seedArgs = [
-      'seed',
-      file,
-      '--output',
-      join(home, 'kill.swarm'),
-      '--upload-limit',
-      '4MB',
-      '--state-dir',
-      join(home, 'kill-seed')
-    ]
+    // So slow that the swarm cannot end, and the kills hit nothing unfinished, before a minute is over; told otherwise once the kills are.
+    let seedLimit = '1MB'
     const startSeeder = (): SwarmProcess => {
-      const child = new SwarmProcess([...seedArgs, '--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${port}`])
+      const child = new SwarmProcess([
+        ...['seed', file, '--output', join(home, 'kill.swarm'), '--state-dir', join(home, 'kill-seed')],
+        ...['--upload-limit', seedLimit, '--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${port}`]
+      ])
       started.push(child)
       return child
     }
@@ -163,6 +140,9 @@ describe('kill -9 at any moment', { timeout: 600_000 }, () => {
         seeder = startSeeder()
       }
     }
+    await seeder.kill()
+    seedLimit = '16MB'
+    seeder = startSeeder()
     await Promise.all(leechers.map(leecher => leecher.event('complete')))
     for (const leecher of leechers) downloaded += leecher.latest('bytesDownloaded')
     for (let i = 0; i < leecherCount; i++)

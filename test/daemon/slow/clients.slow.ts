@@ -32,6 +32,10 @@ describe('clients of the gateway while the download runs', () => {
   })
   after(() => world.close())
 
+  /** So slow that the download cannot end before a test has looked at it, and so fast that it then ends soon. */
+  const SLOW = 200_000
+  const FAST = { downloadBytesPerSecond: 8 * MB }
+
   /** A leecher that has some of it and goes on at `rate` bytes per second. */
   const leecher = async (rate: number, flags = {}): Promise<{ daemon: DaemonProcess; task: Task; url: string }> => {
     const daemon = await world.process(`leecher-${count++}`, { 'download-limit': String(rate), ...flags })
@@ -47,7 +51,7 @@ describe('clients of the gateway while the download runs', () => {
   }
 
   test('the range asked for is fetched first', async () => {
-    const { daemon, task, url } = await leecher(1 * MB)
+    const { daemon, task, url } = await leecher(SLOW)
     const reply = await raw(url, { headers: { range: 'bytes=-300000' } })
     await assertWasRunning(daemon, task)
     assert.equal(reply.status, 206)
@@ -58,12 +62,13 @@ describe('clients of the gateway while the download runs', () => {
   })
 
   test('curl goes on from where a copy ends', { skip: missing('curl') }, async () => {
-    const { daemon, task, url } = await leecher(4 * MB)
+    const { daemon, task, url } = await leecher(SLOW)
     const copy = join(world.folder, 'curl.bin')
     await copyFile(path, copy)
     await truncate(copy, LENGTH / 2)
     const curl = run('curl', ['-sS', '--fail', '-C', '-', '-o', copy, url])
     await assertWasRunning(daemon, task)
+    await daemon.client.setLimits(FAST)
     const { code, stderr } = await curl
     assert.equal(code, 0, stderr)
     assert.equal(await sha256(copy), await sha256(path))
@@ -72,23 +77,25 @@ describe('clients of the gateway while the download runs', () => {
   })
 
   test('wget goes on from where a copy ends', { skip: missing('wget') }, async () => {
-    const { daemon, task, url } = await leecher(4 * MB)
+    const { daemon, task, url } = await leecher(SLOW)
     const copy = join(world.folder, 'wget.bin')
     await copyFile(path, copy)
     await truncate(copy, LENGTH / 3)
     const wget = run('wget', ['-nv', '-c', '-O', copy, url])
     await assertWasRunning(daemon, task)
+    await daemon.client.setLimits(FAST)
     const { code, stderr } = await wget
     assert.equal(code, 0, stderr)
     assert.equal(await sha256(copy), await sha256(path))
   })
 
   test('aria2c takes it over eight connections at once', { skip: missing('aria2c') }, async () => {
-    const { daemon, task, url } = await leecher(4 * MB)
+    const { daemon, task, url } = await leecher(SLOW)
     const args = ['-q', '-x8', '-s8', '-k1M', '--file-allocation=none', '-d', world.folder, '-o', 'aria.bin', url]
     const aria = run('aria2c', args)
     await eventually(async () => (await daemon.client.probe()).readers > 1, 'several readers at once')
     await assertWasRunning(daemon, task)
+    await daemon.client.setLimits(FAST)
     const { code, stdout } = await aria
     assert.equal(code, 0, stdout)
     assert.equal(await sha256(join(world.folder, 'aria.bin')), await sha256(path))
@@ -120,7 +127,7 @@ describe('clients of the gateway while the download runs', () => {
   })
 
   test('a hundred readers of ranges at once get the right bytes while the download runs, and memory stays flat', async () => {
-    const { daemon, task, url } = await leecher(2 * MB)
+    const { daemon, task, url } = await leecher(SLOW)
     const { pid } = daemon.child
     const baseMb = await residentMb(pid as number)
     const whole = await readFile(path)
@@ -138,6 +145,7 @@ describe('clients of the gateway while the download runs', () => {
     }
     await eventually(async () => (await daemon.client.probe()).readers > 50, 'the readers are being served')
     await assertWasRunning(daemon, task)
+    await daemon.client.setLimits({ downloadBytesPerSecond: 4 * MB })
     let peakMb = 0
     const watching = setInterval(async () => {
       peakMb = Math.max(peakMb, await residentMb(pid as number).catch(() => 0))
@@ -193,12 +201,14 @@ describe('clients of the gateway while the download runs', () => {
   })
 
   test('SIGTERM lets a running reader end, refuses new ones and leaves everything to be taken up again', async () => {
-    const { daemon, task, url } = await leecher(1 * MB)
+    const { daemon, task, url } = await leecher(1)
     const before = await daemon.client.task(task.id)
     const events = await ask(`${daemon.url}/v1/events`)
     events.on('error', () => {}).resume()
     const reader = raw(url, { headers: { range: 'bytes=-1500000' } })
     await eventually(async () => (await daemon.client.probe()).readers === 1, 'the reader is being served')
+    // What it waits for comes in a second and a half, of the five that a stopping daemon gives.
+    await daemon.client.setLimits({ downloadBytesPerSecond: 1 * MB })
     const gone = daemon.kill('SIGTERM')
     await eventually(() => /daemon stops/.test(daemon.log()), 'it is stopping')
     assert.deepEqual((await reader).body, (await readFile(path)).subarray(-1_500_000), 'the reader got all of it')

@@ -10,6 +10,9 @@ import type { Upload } from '../../../src/daemon/schema.ts'
 import { createManifest } from '../../../src/node/content.ts'
 
 const PART_BYTES = 1024 * 1024
+/** A daemon that was killed is away until it has started again, which may take long on a busy machine. */
+const TRIES = 3000
+const RETRY_MS = 100
 
 const [way, url, path, state] = process.argv.slice(2) as [string, string, string, string]
 await using file = await open(path)
@@ -26,7 +29,7 @@ async function byTus(): Promise<void> {
     metadata: { filename: basename(path) },
     urlStorage: new FileUrlStorage(state),
     fingerprint: async () => path,
-    retryDelays: Array.from({ length: 100 }, () => 100),
+    retryDelays: Array.from({ length: TRIES }, () => RETRY_MS),
     onSuccess: () => resolve(),
     onError: reject
   })
@@ -58,8 +61,8 @@ async function call<T>(method: string, target: string, body: string | Buffer<Arr
       if (answer.ok) return (await answer.json()) as T
       if (answer.status < 500) throw new Error(`${answer.status} ${await answer.text()}`)
     } catch (err) {
-      if (tries > 100) throw err
+      if (tries > TRIES) throw err
     }
-    await new Promise(resolve => setTimeout(resolve, 100))
+    await new Promise(resolve => setTimeout(resolve, RETRY_MS))
   }
 }
