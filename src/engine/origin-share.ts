@@ -31,6 +31,14 @@ const PROPOSE_MS = 300
 /** Keeper for this long without a better one turning up: the list has gone round, we fetch. */
 const STABLE_MS = 700
 /**
+ * Both wait longer on a machine that is behind with its work, by so many times how late housekeeping came, up to a bound: a crowd that
+ * starts on few cores is late as a whole, and the list goes round no faster than its slowest members read.
+ */
+const LATENESS_FACTOR = 8
+const MAX_LENIENCE_MS = 3000
+/** Per housekeeping, what stays of it. */
+const LENIENCE_SHARE = 0.9
+/**
  * Alone once a search found nobody. Others may just be as slow to start as we are: what we take grows from this share of the content to
  * all of it in this time. Each begins at a place of its own, so that the members of a crowd hardly overlap before they have met.
  */
@@ -74,6 +82,7 @@ export class OriginShare {
   readonly #budgets: readonly RateBudget[]
   readonly #hasUntriedPeers: () => boolean
   readonly keepers = new Keepers()
+  #lenienceMs = 0
   readonly #fromOrigin: RecentRate
   readonly #fromPeers: RecentRate
   /** Per slot: the highest beat of each keeper that this neighbour is known to know. */
@@ -170,7 +179,11 @@ export class OriginShare {
 
   handleJoined(neighbour: Neighbour, nowMs: number): void {
     this.#known[neighbour.slot] = new Map()
-    this.#companySinceMs = Math.min(this.#companySinceMs, nowMs)
+    if (this.#companySinceMs === Number.POSITIVE_INFINITY) {
+      this.#companySinceMs = nowMs
+      // Who was alone offers itself afresh, if then still lacking: so it displaces nobody in the list of those that it meets.
+      if (this.#self !== undefined && !this.#isSequential) this.keepers.remove(this.#self)
+    }
     if (this.keepers.size > 0) this.#isNews = true
   }
 
@@ -278,9 +291,10 @@ export class OriginShare {
     this.#cancel([...this.#state.comingFromOrigin.keys()])
   }
 
-  /** Several times a second: who is keeper, what has been heard, what to fetch. */
-  housekeep(nowMs: number): void {
+  /** Several times a second: who is keeper, what has been heard, what to fetch. `lateMs`: by how much this call missed its time. */
+  housekeep(nowMs: number, lateMs: number): void {
     const state = this.#state
+    this.#lenienceMs = Math.min(MAX_LENIENCE_MS, Math.max(lateMs * LATENESS_FACTOR, this.#lenienceMs * LENIENCE_SHARE))
     this.keepers.expire(this.#self, nowMs)
     this.#keepMembership(nowMs)
     if (this.isKeeper && nowMs >= this.#beatMs && this.#isNeeded()) {
@@ -301,7 +315,8 @@ export class OriginShare {
   /** After every input. Cheap when there is nothing to do. */
   advance(nowMs: number): void {
     if (this.#isNews && nowMs - this.#toldMs >= TELL_MS) this.#tell(nowMs)
-    if (this.#self !== undefined && this.#bytesComing * 2 < this.#window(nowMs)) this.#askOrigin(nowMs, false)
+    if (this.#self === undefined) return
+    if (nowMs >= this.#growMs || this.#bytesComing * 2 < this.#window(nowMs)) this.#askOrigin(nowMs, false)
   }
 
   assertInvariants(): void {
@@ -327,7 +342,7 @@ export class OriginShare {
     if (!this.keepers.has(self)) {
       this.#keeperSinceMs = Number.POSITIVE_INFINITY
       if (state.isComplete || this.keepers.size >= MAX_KEEPERS) return
-      const hasCompany = nowMs - Math.max(this.#companySinceMs, this.#openedMs) >= PROPOSE_MS
+      const hasCompany = nowMs - Math.max(this.#companySinceMs, this.#openedMs) >= PROPOSE_MS + this.#lenienceMs
       if (!hasCompany && !this.#isAlone(nowMs)) return
       if (!this.keepers.record({ peer: self, beat: 0 }, nowMs)) return
       this.#isNews = true
@@ -346,8 +361,10 @@ export class OriginShare {
     for (const [piece, { by }] of this.#taken) if (!this.keepers.has(by)) this.#taken.delete(piece)
     const theirs: number[] = []
     for (const piece of this.#state.comingFromOrigin.keys()) {
-      const isMine = this.#isSequential ? self === 0 : this.#owners[Math.floor(piece / this.#blockPieces)] === self
-      if (!isMine || self < 0) theirs.push(piece)
+      const owner = this.#isSequential
+        ? Math.min(0, this.keepers.size - 1)
+        : (this.#owners[Math.floor(piece / this.#blockPieces)] as number)
+      if (owner >= 0 && owner !== self) theirs.push(piece)
     }
     this.#cancel(theirs)
   }
@@ -391,9 +408,10 @@ export class OriginShare {
   /** What may be under way while it is not sure that we are alone, see {@link FIRST_SHARE}. */
   #allowanceWhenAlone(nowMs: number): number {
     const aloneMs = nowMs - Math.max(this.#searchedMs, this.#openedMs)
-    if (this.#isSurelyAlone || aloneMs >= SURELY_ALONE_MS || !this.#isAlone(nowMs)) return Number.POSITIVE_INFINITY
+    const surelyMs = SURELY_ALONE_MS + 2 * this.#lenienceMs
+    if (this.#isSurelyAlone || aloneMs >= surelyMs || !this.#isAlone(nowMs)) return Number.POSITIVE_INFINITY
     const { length, pieceLength } = this.#state.geometry
-    const share = FIRST_SHARE + (aloneMs / SURELY_ALONE_MS) ** 3
+    const share = FIRST_SHARE + (aloneMs / surelyMs) ** 3
     return Math.max(2 * pieceLength, length * share) - this.bytesFetched
   }
 
@@ -428,7 +446,9 @@ export class OriginShare {
     if (!this.isKeeper) return false
     // A server without ranges gives all or nothing: one reads it for everybody.
     if (this.#isSequential && this.keepers.peers[0] !== this.#self) return false
-    return this.#isAlone(nowMs) || nowMs - this.#keeperSinceMs >= STABLE_MS
+    if (this.#isAlone(nowMs)) return true
+    // From the first neighbour on: what it knows of others comes in the same time as if we had just become keeper.
+    return nowMs - Math.max(this.#keeperSinceMs, this.#companySinceMs) >= STABLE_MS + this.#lenienceMs
   }
 
   #isStarved(nowMs: number): boolean {

@@ -556,9 +556,10 @@ export class Swarm {
 
   #housekeep(nowMs: number): void {
     const state = this.#state
+    const lateMs = nowMs - this.#housekeepMs
     this.#housekeepMs = nowMs + HOUSEKEEPING_MS
     this.#downloader.housekeep(nowMs)
-    this.#origin.housekeep(nowMs)
+    this.#origin.housekeep(nowMs, lateMs)
     this.#uploader.housekeep(nowMs)
     for (const neighbour of [...state.neighbours]) {
       if (neighbour !== undefined && neighbour.timeoutsInRow >= MAX_TIMEOUTS) {

@@ -5,16 +5,23 @@ import { PIECE_BYTES, swarmOf } from './world.ts'
 
 const PIECES = 128
 
-/** Hands inputs to a lone peer with an origin that gives nothing, each at its time; the pieces it asked for by then. */
-function askedBy(inputs: readonly (readonly [nowMs: number, input: Input])[]): number {
+/** Hands inputs to a lone peer with an origin that gives nothing, each at its time, and its ticks when they are due or `lateMs` later; the pieces it asked for by then. */
+function askedBy(inputs: readonly (readonly [nowMs: number, input: Input])[], lateMs = 0): number {
   const swarm = swarmOf(PIECES, [])
   const windowBytes = PIECES * PIECE_BYTES
   let asked = 0
+  let ticks = 0
   const count = (outputs: readonly Output[]): void => {
     for (const output of outputs) if (output.type === 'fetchFromOrigin') asked += output.pieces.length
   }
   count(swarm.handle({ type: 'originChanged', state: 'open', self: 'self', windowBytes, isSequential: false }, 0))
-  for (const [nowMs, input] of inputs) count(swarm.handle(input, nowMs))
+  for (const [nowMs, input] of inputs) {
+    for (let dueMs = swarm.deadlineMs(); dueMs !== undefined && dueMs + lateMs < nowMs; dueMs = swarm.deadlineMs()) {
+      assert.ok(ticks++ < 10_000, 'a tick moves the deadline')
+      count(swarm.handle({ type: 'tick' }, dueMs + lateMs))
+    }
+    count(swarm.handle(input, nowMs))
+  }
   return asked
 }
 
@@ -34,6 +41,14 @@ describe('a peer with an origin and no neighbour', () => {
     const later = askedBy([searched, [700, { type: 'tick' }]])
     assert.ok(later > first && later <= PIECES / 2, `${later} pieces`)
     assert.ok(askedBy([searched, [1100, { type: 'tick' }]]) > later)
+  })
+
+  it('takes more slowly when its own ticks come late, for then others are late, too', () => {
+    const inputs = [
+      [1, { type: 'searched', isFinal: false }],
+      [900, { type: 'tick' }]
+    ] as const
+    assert.ok(askedBy(inputs, 100) < askedBy(inputs))
   })
 
   it('waits for a peer that it knows and has not reached', () => {
