@@ -74,7 +74,7 @@ async function seedFile(
   return { seed: await seeder.seed(path), content, seeder }
 }
 
-describe('a download with a bad peer beside an honest one', { timeout: 600_000 }, () => {
+describe('a download with a bad peer beside an honest one', { timeout: 600_000, concurrency: true }, () => {
   it('drops wrong bytes, bans who sent them, and completes from the others', async t => {
     const { seed, content, seeder } = await seedFile(t, 4_000_000, SLOW)
     const bad = await hostilePeer(t, seed.manifest, {
