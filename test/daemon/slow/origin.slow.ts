@@ -58,7 +58,8 @@ describe('an origin', { timeout: 600_000 }, () => {
       assert.equal(code, 0, stdout + stderr)
       assert.match(await readFile(asked, 'utf8'), /file\.bin.*403 \(Request has expired\)/)
       await isWhole(output)
-      assert.ok(origin.served < content.byteLength * 1.2, `${origin.served} bytes were sent`)
+      // Each cut costs what of a piece was on its way, the more the slower we read; to begin anew would be half as much again.
+      assert.ok(origin.served < content.byteLength * 1.4, `${origin.served} bytes were sent`)
     })
   }
 
@@ -105,7 +106,7 @@ describe('an origin', { timeout: 600_000 }, () => {
     await call('PATCH', `/v1/tasks/${added.id}`, { origins: [`${origin.url}?sig=new`] })
     await untilComplete(client, added.id)
     await isWhole(join(folder, 'complete', 'file.bin'))
-    assert.ok(origin.served - served <= content.byteLength - failed.bytesDone + MIB, 'what was there came again')
+    assert.ok(origin.served - served <= content.byteLength - failed.bytesDone + 2 * MIB, 'what was there came again')
   })
 
   it('is taken over when the keeper of a piece is killed', async () => {
