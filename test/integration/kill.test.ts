@@ -45,10 +45,10 @@ describe('kill -9 at any moment', { timeout: 600_000 }, () => {
       '--no-linger'
     ]
     const first = start(...args, '--download-limit', '6MB')
-    const half = await first.find(({ event, bytesDownloaded }) => event === 'progress' && (bytesDownloaded as number) > 12 * MIB)
+    const half = await first.find(({ event, bytesDone }) => event === 'progress' && (bytesDone as number) > 12 * MIB)
     assert.ok(half !== undefined, first.lastWords())
     await first.kill()
-    const before = first.latest('bytesDownloaded')
+    const before = first.latest('bytesDone')
     assert.ok(before < 48 * MIB, 'killed before the end')
 
     const second = start(...args)
