@@ -204,14 +204,17 @@ describe('a link', () => {
   it('lets control messages overtake waiting pieces, but never inside a piece', async () => {
     const { ours, theirs } = await linked()
     const data = Uint8Array.from({ length: PIECE_BYTES }, (_, i) => i)
-    const sends = Array.from({ length: 16 }, (_, piece) => ours.link.sendPiece({ piece, bytes: PIECE_BYTES }, data))
+    // More than windows and socket buffers take while nobody reads, so that the last ones wait for certain.
+    theirs.stream.pause()
+    const sends = Array.from({ length: 64 }, (_, piece) => ours.link.sendPiece({ piece, bytes: PIECE_BYTES }, data))
     await Promise.race(sends)
     ours.link.send({ type: 'have', pieces: [9] })
+    theirs.stream.resume()
     await Promise.all(sends)
-    const arrived = await theirs.arrived.until(18, 'frame')
+    const arrived = await theirs.arrived.until(66, 'frame')
     const place = arrived.findIndex(({ type }) => type === 'have')
-    assert.ok(place > 0 && place < 17, `have came at ${place}`)
-    for (const frame of arrived) if (frame.type === 'piece') assert.deepEqual(frame.data, data)
+    assert.ok(place > 0 && place < 65, `have came at ${place}`)
+    for (const frame of arrived) if (frame.type === 'piece') assert.ok(Buffer.compare(frame.data, data) === 0)
   })
 
   it('tells its end even when it ended before it was started', async () => {
