@@ -126,7 +126,7 @@ class LibraryNode implements SwarmNode {
     checkOrigins(origins)
     const { manifest: hashed, stamps } = await prepareSeed(path, this.#options.stateDir, this.#hash, options)
     const manifest = origins.length === 0 ? hashed : { ...hashed, origins }
-    const running = this.#transfers.get(manifest.root)
+    const running = await this.#runningOf(manifest.root)
     if (running !== undefined) return running
     const store = await openSeedStore({ manifest, path: resolve(path), stamps, hash: this.#hash })
     return this.#join({
@@ -146,7 +146,7 @@ class LibraryNode implements SwarmNode {
     const peers = (options.peers ?? []).map(text => parsePeerHint(text, 'peers'))
     const timeoutMs = options.timeoutMs ?? 0
     const { manifest, pieceList } = await this.#manifestOf(source, { peers, timeoutMs, signal, options })
-    const running = this.#transfers.get(manifest.root)
+    const running = await this.#runningOf(manifest.root)
     if (running !== undefined) {
       running.discover(hintsOf(manifest, peers))
       if (options.origins !== undefined && options.origins.length > 0) running.setOrigins(options.origins)
@@ -239,6 +239,14 @@ class LibraryNode implements SwarmNode {
     }
     const manifest = typeof source === 'string' ? await readManifestFile(source, this.#hash) : source
     return { manifest, pieceList: encodePieceList(manifest) }
+  }
+
+  /** One that failed a moment ago still has the content's files open: it is waited for, never given to who asks again. */
+  async #runningOf(root: string): Promise<SwarmTransfer | undefined> {
+    const running = this.#transfers.get(root)
+    if (running?.isEnding !== true) return running
+    await running.close().catch(() => {})
+    return undefined
   }
 
   #join({ manifest, pieceList, store, path, peers, timeoutMs, origins, origin }: JoinInit): SwarmTransfer {

@@ -345,6 +345,11 @@ export class SwarmTransfer implements Transfer {
     }
   }
 
+  /** Failed or closed: nothing more comes of it. */
+  get isEnding(): boolean {
+    return this.#closing.signal.aborted
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed

@@ -35,7 +35,7 @@ describe('an origin', { concurrency: true }, () => {
   async function get(
     origins: string[],
     options: GetOptions = {}
-  ): Promise<{ transfer: Transfer; notes: string[]; path: string }> {
+  ): Promise<{ transfer: Transfer; notes: string[]; path: string; node: SwarmNode }> {
     const path = join(folder, `got-${++count}`)
     const node = await createNode({
       stateDir: join(folder, `state-${count}`),
@@ -47,7 +47,7 @@ describe('an origin', { concurrency: true }, () => {
     const transfer = await node.get(manifest, { output: path, origins, ...options })
     const notes: string[] = []
     transfer.on('warning', ({ message }) => notes.push(message))
-    return { transfer, notes, path }
+    return { transfer, notes, path, node }
   }
   async function fails(origins: string[], options: GetOptions, fault: string, message: RegExp): Promise<string[]> {
     const { transfer, notes } = await get(origins, options)
@@ -234,6 +234,16 @@ describe('an origin', { concurrency: true }, () => {
     })
     transfer.setOrigins([good.url])
     await transfer.completed
+    await isWhole(path)
+  })
+
+  it('that failed leaves the content to who asks for it again at once', async () => {
+    await using good = await startOrigin(content)
+    await using bad = await startOrigin(content.subarray(1))
+    const { transfer, path, node } = await get([bad.url])
+    await assert.rejects(transfer.completed, { code: 'origin_failed' })
+    const again = await node.get(manifest, { output: path, origins: [good.url] })
+    await again.completed
     await isWhole(path)
   })
 
