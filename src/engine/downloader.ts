@@ -393,12 +393,13 @@ export class Downloader {
     return false
   }
 
-  /** A reader still lacks something of its window: until it has that, other pieces would only stand in its way on the downlink. */
+  /** A reader lacks something of its window that can be had: until it has that, other pieces would only stand in its way on the downlink. */
   get #isReaderBehind(): boolean {
     for (const { first, last } of this.#readers.values()) {
       const end = Math.min(last, first + READER_AHEAD - 1)
       for (let piece = first; piece <= end; piece++)
-        if (this.#state.status[piece] === MISSING && this.#state.wants(piece)) return true
+        if (this.#state.status[piece] === MISSING && this.#state.wants(piece) && this.#state.table.holdersOf(piece) > 0)
+          return true
     }
     return false
   }

@@ -27,6 +27,12 @@ const MAX_FIND_MS = 30_000
 const MAX_BANS = 4096
 /** How long slots are kept for near peers before any is known. */
 const NEAR_PATIENCE_MS = 10_000
+/**
+ * Full, we still take in somebody new this often, in place of a peer that dialled us and has had this long: else those who came first are
+ * full of each other, and who comes late finds only who came late. Peers that we dialled stay, so that a crowd of dialers can't drive out all.
+ */
+const REPLACE_MS = 10_000
+const REPLACEABLE_AFTER_MS = 10_000
 const SOURCE_TRUST: Readonly<Record<PeerSource, number>> = { given: 0, hint: 1, mdns: 2, neighbour: 3, dht: 4, gossip: 5 }
 
 interface Candidate {
@@ -47,6 +53,8 @@ export class PeerSet {
   readonly #candidates = new Map<PeerKey, Candidate>()
   readonly #dialling = new Map<PeerKey, number>()
   readonly #bannedUntilMs = new Map<PeerKey, number>()
+  /** Nobody gives way to a newcomer before this time. */
+  #replaceMs: number
   #findMs: number
   #findBackoffMs = FIRST_FIND_MS
 
@@ -56,6 +64,7 @@ export class PeerSet {
     this.#labels = labels
     this.#nearPatienceMs = Object.keys(labels).length > 0 ? nowMs + NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
     this.#findMs = nowMs
+    this.#replaceMs = nowMs
   }
 
   get candidateCount(): number {
@@ -95,7 +104,7 @@ export class PeerSet {
     if (isLeaving || this.isBanned(peer, nowMs)) return false
     if (neighbourOf.has(peer)) return true
     // Its labels come with the connection; until then it may be near.
-    return neighbourOf.size < options.maxNeighbours || this.#findReplaceable() !== undefined
+    return neighbourOf.size < options.maxNeighbours || this.#findReplaceable(nowMs) !== undefined
   }
 
   /**
@@ -108,10 +117,11 @@ export class PeerSet {
     const { neighbourOf, neighbours, options, table } = this.#state
     this.#dialling.delete(peer)
     if (this.#state.isLeaving || this.isBanned(peer, nowMs) || neighbourOf.has(peer)) return undefined
-    const replaced = neighbourOf.size >= options.maxNeighbours ? this.#findReplaceable() : undefined
+    const replaced = neighbourOf.size >= options.maxNeighbours ? this.#findReplaceable(nowMs) : undefined
     if (neighbourOf.size >= options.maxNeighbours && replaced === undefined) return undefined
     const distance = distanceOf(this.#labels, labels)
     if (distance === FARTHEST && replaced === undefined && this.#farCount() >= this.#farLimit(nowMs)) return undefined
+    if (replaced !== undefined && !this.#isIdlePair(replaced)) this.#replaceMs = nowMs + REPLACE_MS
     const candidate = this.#candidates.get(peer)
     if (candidate !== undefined) {
       candidate.failures = 0
@@ -236,14 +246,23 @@ export class PeerSet {
     return ready.map(({ candidate }) => candidate)
   }
 
-  /** A neighbour that is of no use to us nor we to it: both complete. */
-  #findReplaceable(): Neighbour | undefined {
-    const state = this.#state
-    if (!state.have.isFull) return undefined
-    for (const neighbour of state.neighbours) {
-      if (neighbour !== undefined && state.isSeeder(neighbour) && neighbour.uploading === 0) return neighbour
+  /** Who gives way to a newcomer: a neighbour that is of no use to us nor we to it, else one that has had its time. */
+  #findReplaceable(nowMs: number): Neighbour | undefined {
+    let oldest: Neighbour | undefined
+    for (const neighbour of this.#state.neighbours) {
+      if (neighbour === undefined) continue
+      if (this.#isIdlePair(neighbour)) return neighbour
+      if (nowMs < this.#replaceMs || neighbour.initiator || nowMs - neighbour.joinedMs < REPLACEABLE_AFTER_MS) continue
+      if (neighbour.distance < FARTHEST || neighbour.pending + neighbour.queued + neighbour.inFlight > 0) continue
+      if (oldest === undefined || neighbour.joinedMs < oldest.joinedMs) oldest = neighbour
     }
-    return undefined
+    return oldest
+  }
+
+  /** Both complete. */
+  #isIdlePair(neighbour: Neighbour): boolean {
+    const state = this.#state
+    return state.have.isFull && state.isSeeder(neighbour) && neighbour.uploading === 0
   }
 
   /** Makes room for a candidate from `source` by forgetting a failed or less trusted one. */

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Swarm } from '../../src/engine/swarm.ts'
+import type { Output } from '../../src/engine/types.ts'
+import { join, say, swarmOf } from './world.ts'
+
+const MOST = 4
+
+/** A leecher whose neighbours are all there may be; those that it dialled first. */
+function full(dialled: number): Swarm {
+  const swarm = swarmOf(16, [], { maxNeighbours: MOST })
+  for (let i = 0; i < MOST; i++) swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: i < dialled, labels: {} }, i)
+  return swarm
+}
+
+const newcomer = (swarm: Swarm, peer: string, nowMs: number): readonly Output[] =>
+  swarm.handle({ type: 'peerJoined', peer, initiator: false, labels: {} }, nowMs)
+const cut = (outputs: readonly Output[]): string[] =>
+  outputs.flatMap(output => (output.type === 'disconnect' ? [output.peer] : []))
+
+describe('a peer that has all neighbours that it may have', () => {
+  it('takes a newcomer in place of the one that dialled it first, once those there have had their time', () => {
+    const swarm = full(2)
+    assert.equal(swarm.accepts('late', 1000), false)
+    assert.deepEqual(cut(newcomer(swarm, 'late', 1000)), ['late'])
+    assert.equal(swarm.accepts('late', 20_000), true)
+    assert.deepEqual(cut(newcomer(swarm, 'late', 20_000)), ['n2'])
+  })
+
+  it('does so now and then, not for everybody who knocks', () => {
+    const swarm = full(0)
+    newcomer(swarm, 'late', 20_000)
+    assert.equal(swarm.accepts('later', 20_001), false)
+    assert.equal(swarm.accepts('later', 40_000), true)
+  })
+
+  it('keeps those that it dialled, whoever knocks', () => {
+    const swarm = full(MOST)
+    for (let nowMs = 20_000; nowMs < 200_000; nowMs += 20_000)
+      assert.deepEqual(cut(newcomer(swarm, `late${nowMs}`, nowMs)), [`late${nowMs}`])
+  })
+})
+
+describe('somebody who reads what no neighbour has', () => {
+  const offered = (have: readonly number[]): string[] => {
+    const swarm = swarmOf(16, [3])
+    join(swarm, 'holder', 16, have)
+    swarm.handle({ type: 'readerMoved', reader: 'r', first: 0, last: 1, deadlineMs: 0 }, 10)
+    // What the reader stands at is asked for now, if it can be had, but not what is offered here.
+    const outputs = say(swarm, 'holder', { type: 'offer', pieces: [9] }, 20)
+    return outputs.flatMap(output =>
+      output.type === 'send' && 'pieces' in output.message && output.message.pieces.includes(9) ? [output.message.type] : []
+    )
+  }
+
+  it('takes other pieces meanwhile', () => {
+    assert.deepEqual(offered([9]), ['request'])
+    assert.deepEqual(offered([0, 9]), ['reject'])
+  })
+})
