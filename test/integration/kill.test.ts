@@ -29,7 +29,7 @@ async function digest(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-describe('kill -9 at any moment', { timeout: 600_000 }, () => {
+describe('kill -9 at any moment', { timeout: 1_500_000 }, () => {
   it('costs a leecher nothing that was verified: only missing pieces are fetched again', async () => {
     const file = join(home, 'resume.bin')
     await writeFile(file, randomBytes(48 * MIB))

@@ -33,7 +33,7 @@ const fault: unknown = await readManifest('shared.txt').catch((err: unknown) => 
 console.log(JSON.stringify([(await readFile('copy.txt')).length, snapshot.piecesDone, fault instanceof InvalidManifestError]))
 `
 
-describe('the package that npm pack makes', { timeout: 600_000 }, () => {
+describe('the package that npm pack makes', { timeout: 1_500_000 }, () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>
   let tarball: string
 

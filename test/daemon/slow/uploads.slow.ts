@@ -113,7 +113,7 @@ class Gate implements AsyncDisposable {
   }
 }
 
-describe('an upload killed ten times on either side', { timeout: 600_000 }, () => {
+describe('an upload killed ten times on either side', { timeout: 1_500_000 }, () => {
   let world: World
   before(async () => {
     world = await World.open()
