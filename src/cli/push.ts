@@ -34,9 +34,13 @@ export interface PushFlags extends CommonFlags {
 const PART_BYTES = 8 * 1024 * 1024
 const MAX_PARTS = 10_000
 const PARTS_AT_ONCE = 3
-/** A part is tried this often, later each time, before the push gives up; pushing again goes on from there. */
-const TRIES = 6
+/**
+ * A part is tried this often, later each time, before the push gives up; pushing again goes on from there. Three quarters of a minute
+ * together: a daemon that was killed needs 15 s to be back on a machine that is busy.
+ */
+const TRIES = 10
 const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 8000
 
 interface Range {
   /** Number of the part, from 1. */
@@ -170,7 +174,7 @@ async function retrying<T>(attempt: () => Promise<T>, signal: AbortSignal): Prom
       signal.throwIfAborted()
       const isPassing = !(err instanceof SwarmError) || err.code === 'unavailable'
       if (!isPassing || tries >= TRIES) throw err
-      await new Promise(resolve => setTimeout(resolve, FIRST_RETRY_MS * 2 ** (tries - 1)))
+      await new Promise(resolve => setTimeout(resolve, Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (tries - 1))))
     }
   }
 }

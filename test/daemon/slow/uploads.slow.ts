@@ -146,21 +146,21 @@ describe('an upload killed ten times on either side', { timeout: 1_500_000 }, ()
         return child
       }
       let client = startClient()
+      // From its start on: it may end while its daemon is away.
+      let gone = once(client, 'exit')
       for (let kill = 0; kill < 2 * KILLS; kill++) {
-        await Promise.race([
-          gate.arm(),
-          once(client, 'exit').then(([code]) => assert.fail(`ended with ${code} after ${kill} kills: ${said}`))
-        ])
+        await Promise.race([gate.arm(), gone.then(([code]) => assert.fail(`ended with ${code} after ${kill} kills: ${said}`))])
         if (kill % 2 === 0) {
           client.kill('SIGKILL')
-          await once(client, 'exit')
+          await gone
           client = startClient()
+          gone = once(client, 'exit')
         } else {
           await daemon.kill('SIGKILL')
           daemon = await startDaemon()
         }
       }
-      const [code] = (await once(client, 'exit')) as [number]
+      const [code] = (await gone) as [number]
       assert.equal(code, 0, said)
       assert.deepEqual(gate.sentTwice, [])
       await eventually(async () => (await daemon.client.tasks())[0]?.state === 'complete', 'the content is seeded')
