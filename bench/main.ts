@@ -2,7 +2,7 @@
  * `npm run bench`: measures ours and, in the same run, its rivals, and writes bench/RESULTS.md with RESULTS.json beside it.
  *
  * Contestants take turns within a workload, so that a change of the machine's mood hits all of them. Exit codes: 0; 1 when a measurement
- * failed or, with `--quick`, when a ratio fell by more than a third; 2 usage; 77 when this machine cannot measure.
+ * failed or, with `--quick`, when a ratio fell by more than a third, twice; 2 usage; 77 when this machine cannot measure.
  */
 
 import { mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises'
@@ -97,8 +97,12 @@ async function main(): Promise<number> {
     console.log(`\nwritten: ${out} and the table beside it`)
   }
   for (const failure of failures) console.error(`FAILED ${failure}`)
-  const isWorse = flags.quick && (await checkRatios(results, flags.save))
-  return failures.length > 0 || isWorse ? 1 : 0
+  if (failures.length > 0) return 1
+  if (!flags.quick || !(await checkRatios(results, flags.save))) return 0
+  // A neighbour on the machine may have hit ours more than the yardstick: a real fall is there the second time, too.
+  console.log('once more, to be sure')
+  const again = await measure(chosen, flags)
+  return again.failures.length > 0 || (await checkRatios(again.results, false)) ? 1 : 0
 }
 
 function parse() {
