@@ -28,6 +28,8 @@ export class Neighbour {
   inFlight = 0
   /** Pieces that it asked for without an offer, with the time of asking. */
   wishes: Map<number, number> = NO_WISHES
+  /** When a wish of it was last served for its age alone. */
+  agedMs = Number.NEGATIVE_INFINITY
   /** It said `full`: no offers before this time. */
   fullUntilMs = 0
   fullBackoffMs = 0

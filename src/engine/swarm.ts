@@ -124,6 +124,9 @@ export class Swarm {
   }
 
   /** Whether a peer that dials us would be taken in now. */
+  debugN() {
+    return [...this.#state.neighbourOf.values()]
+  }
   accepts(peer: PeerKey, nowMs: number): boolean {
     return this.#peers.accepts(peer, nowMs)
   }
@@ -470,6 +473,7 @@ export class Swarm {
     told.push(...this.#random.shuffle(far).slice(0, Math.max(0, MAX_PEERS_TOLD - told.length)))
     if (told.length > 0) state.send(neighbour, { type: 'peers', peers: told })
     this.#origin.handleJoined(neighbour, nowMs)
+    this.#uploader.handleJoined(neighbour)
   }
 
   #handleVerified(piece: number): void {

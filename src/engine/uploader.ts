@@ -15,6 +15,7 @@ import { MAX_PIECES_PER_MESSAGE, type RejectReason } from '../wire/messages.ts'
 import { type Neighbour, NO_WISHES } from './neighbour.ts'
 import type { RateBudget } from './rate-budget.ts'
 import { HAVE, type SwarmState } from './state.ts'
+import type { PeerKey } from './types.ts'
 import { type Flight, UplinkModel } from './uplink-model.ts'
 
 /** A request without an offer is served after this long at the latest (or one round of all neighbours, if longer). */
@@ -43,7 +44,8 @@ const ELIGIBILITY: readonly Eligibility[] = [
   { isQuiet: true, isContributor: false },
   { isQuiet: false, isContributor: false }
 ]
-const ELIGIBILITY_OPEN: readonly Eligibility[] = [
+/** In an open swarm, and everywhere while we seed. */
+const ELIGIBILITY_WATCHED: readonly Eligibility[] = [
   { isQuiet: true, isContributor: true },
   { isQuiet: false, isContributor: true },
   ...ELIGIBILITY
@@ -51,8 +53,13 @@ const ELIGIBILITY_OPEN: readonly Eligibility[] = [
 /** A leecher that has what we lack and offers nothing for so long, or so many of our pieces, contributes nothing. */
 const CONTRIBUTION_MS = 5000
 const CONTRIBUTION_PIECES = 60
-/** First copies at one neighbour that may be waiting to turn up elsewhere. */
-const MAX_UNSPREAD = 1
+/**
+ * First copies at one neighbour that may be waiting to turn up elsewhere, by policy. In a swarm of friends the bound is wide: it is for those who
+ * cannot pass anything on, such as a peer that all others banned, whom the seeder alone never receives from and would serve first as the neediest.
+ */
+const MAX_UNSPREAD = { contributors: 1, cooperative: 3 } as const
+/** Peers that left with more than {@link MAX_UNSPREAD} outstanding, remembered for when they come back. */
+const MAX_REMEMBERED = 1024
 const USEFUL_MS = 1000
 const MAX_FIRST_COPIES = 65_536
 
@@ -83,8 +90,10 @@ export class Uploader {
   #rttMs = UNKNOWN_RTT_MS
   #wishers = 0
   #usefulMs = 0
-  /** In an open swarm, seeding: who holds the only copy that we gave of a piece. */
+  /** Seeding: who holds the only copy that we gave of a piece. */
   readonly #firstHolders = new Map<number, Neighbour>()
+  /** First copies that never turned up elsewhere, of peers that left. */
+  readonly #unspreadOf = new Map<PeerKey, number>()
   /** No flight counts as stalled before this time. */
   #stallMs = 0
   /** Earliest time at which a flight may count as stalled, or the budget allows more. */
@@ -181,8 +190,7 @@ export class Uploader {
    * may let something else go ahead; most of what neighbours say does not.
    */
   handleHave(neighbour: Neighbour, piece: number, nowMs: number): boolean {
-    const isWatching = this.#state.options.policy === 'contributors' && this.#state.have.isFull
-    if (isWatching) this.#recordSpread(neighbour, piece, this.#flights.has(piece * KEY_STRIDE + neighbour.slot))
+    if (this.#state.have.isFull) this.#recordSpread(neighbour, piece, this.#flights.has(piece * KEY_STRIDE + neighbour.slot))
     if (neighbour.offered === 0 && neighbour.inFlight === 0 && neighbour.wishes.size === 0) return false
     const key = piece * KEY_STRIDE + neighbour.slot
     const flight = this.#flights.get(key)
@@ -228,7 +236,17 @@ export class Uploader {
     this.#state.table.recordExpectsNot(neighbour.slot, piece)
   }
 
+  handleJoined(neighbour: Neighbour): void {
+    neighbour.firstCopies = this.#unspreadOf.get(neighbour.key) ?? 0
+  }
+
   handleLeft(neighbour: Neighbour): void {
+    const unspread = neighbour.firstCopies - neighbour.copiesSpread
+    this.#unspreadOf.delete(neighbour.key)
+    if (unspread > MAX_UNSPREAD[this.#state.options.policy]) {
+      if (this.#unspreadOf.size >= MAX_REMEMBERED) this.#unspreadOf.delete(this.#unspreadOf.keys().next().value as PeerKey)
+      this.#unspreadOf.set(neighbour.key, unspread)
+    }
     for (const [piece, first] of this.#firstHolders) if (first === neighbour) this.#firstHolders.delete(piece)
     for (const offer of [...this.#offers.values()]) if (offer.slot === neighbour.slot) this.#dropOffer(neighbour, offer)
     for (const flight of [...this.#flights.values()]) if (flight.slot === neighbour.slot) this.#endFlight(neighbour, flight)
@@ -409,17 +427,26 @@ export class Uploader {
     return slots.size
   }
 
-  /** Moves wishes that waited long enough into the queue, oldest first. */
+  /**
+   * Moves wishes that waited long enough into the queue: the oldest of each neighbour, and one in the time that a round of all takes. Were
+   * it more, a few who ask for much would leave no room to offer anything to others.
+   */
   #serveAged(nowMs: number, window: number): void {
     if (this.#wishers === 0) return
     const { neighbourOf, neighbours, geometry } = this.#state
     const pieceMs = this.#model.pieceMs(geometry.pieceLength)
-    const patienceMs = Math.max(PATIENCE_MS, pieceMs === 0 ? FIRST_PATIENCE_MS : neighbourOf.size * pieceMs)
+    const roundMs = Math.max(PATIENCE_MS, neighbourOf.size * pieceMs)
+    const patienceMs = pieceMs === 0 ? FIRST_PATIENCE_MS : roundMs
     for (const neighbour of neighbours) {
-      if (neighbour === undefined || this.#isSpare(neighbour, nowMs)) continue
+      if (neighbour === undefined || neighbour.wishes.size === 0 || nowMs - neighbour.agedMs < roundMs) continue
+      if (this.queueLength >= 2 * window) return
+      if (this.#isSpare(neighbour, nowMs)) continue
       for (const [piece, atMs] of neighbour.wishes) {
-        if (nowMs - atMs < patienceMs || this.queueLength >= 2 * window) break
-        this.#grantWish(neighbour, piece)
+        if (nowMs - atMs >= patienceMs) {
+          neighbour.agedMs = nowMs
+          this.#grantWish(neighbour, piece)
+        }
+        break
       }
     }
   }
@@ -438,17 +465,20 @@ export class Uploader {
     for (const budget of this.#budgets) if (!budget.canSpend(nowMs)) return
     // First those with whom nothing is under way in either direction: an offer or its answer would wait behind a whole piece on the
     // same connection, and the uplink run dry meanwhile.
-    const levels = options.policy === 'contributors' ? ELIGIBILITY_OPEN : ELIGIBILITY
+    const levels = options.policy === 'contributors' || state.have.isFull ? ELIGIBILITY_WATCHED : ELIGIBILITY
+    // Contributors who are busy for a moment will not be soon: until the uplink would stand still nobody else takes their place.
+    const isSparing = levels === ELIGIBILITY_WATCHED && this.#flights.size + this.#offers.size > 0
+    const last = levels.length - 1 - (isSparing ? ELIGIBILITY.length : 0)
     let level = 0
     let eligible = this.#findEligible(levels[0] as Eligibility, nowMs)
-    while (!eligible && level + 1 < levels.length) eligible = this.#findEligible(levels[++level] as Eligibility, nowMs)
+    while (!eligible && level < last) eligible = this.#findEligible(levels[++level] as Eligibility, nowMs)
     if (!eligible && this.#wishers === 0) return
     let batches: Map<Neighbour, number[]> | undefined
     for (let i = 0; i < room; i++) {
-      let choice = this.#choose(eligible, nowMs)
-      while (choice === undefined && level + 1 < levels.length) {
+      let choice = this.#choose(eligible, isSparing, nowMs)
+      while (choice === undefined && level < last) {
         eligible = this.#findEligible(levels[++level] as Eligibility, nowMs)
-        choice = this.#choose(eligible, nowMs)
+        choice = this.#choose(eligible, isSparing, nowMs)
       }
       if (choice === undefined) break
       const { neighbour, piece } = choice
@@ -500,14 +530,15 @@ export class Uploader {
    * BitTorrent's super-seeding).
    */
   #contributes(neighbour: Neighbour, nowMs: number): boolean {
-    if (this.#state.have.isFull) return neighbour.firstCopies - neighbour.copiesSpread <= MAX_UNSPREAD
+    if (this.#state.have.isFull) return neighbour.firstCopies - neighbour.copiesSpread <= MAX_UNSPREAD[this.#state.options.policy]
     const patienceMs = Math.max(CONTRIBUTION_MS, CONTRIBUTION_PIECES * this.#model.pieceMs(this.#state.geometry.pieceLength))
     return nowMs - Math.max(neighbour.usefulSinceMs, neighbour.lastOfferMs) < patienceMs
   }
 
-  /** In an open swarm, whoever contributes nothing gets only what nobody else can take now. */
+  /** In an open swarm, and while we seed, whoever contributes nothing gets only what nobody else can take now. */
   #isSpare(neighbour: Neighbour, nowMs: number): boolean {
-    return this.#state.options.policy === 'contributors' && !this.#contributes(neighbour, nowMs)
+    const isWatched = this.#state.options.policy === 'contributors' || this.#state.have.isFull
+    return isWatched && !this.#contributes(neighbour, nowMs)
   }
 
   /** Notes since when each neighbour has something that we lack; once a second in an open swarm. */
@@ -523,14 +554,14 @@ export class Uploader {
     }
   }
 
-  /** Keeps account of who got the first copy of a piece from us, and whether another neighbour had it later. */
+  /** While we seed: keeps account of who got the first copy of a piece from us, and whether another neighbour had it later. */
   #recordSpread(neighbour: Neighbour, piece: number, isOurs: boolean): void {
     const first = this.#firstHolders.get(piece)
     if (first === undefined) {
       if (!isOurs || this.#state.table.holdersOf(piece) !== 1 || this.#firstHolders.size >= MAX_FIRST_COPIES) return
       this.#firstHolders.set(piece, neighbour)
       neighbour.firstCopies++
-    } else if (first !== neighbour) {
+    } else if (first !== neighbour && !isOurs) {
       this.#firstHolders.delete(piece)
       first.copiesSpread++
     }
@@ -540,8 +571,12 @@ export class Uploader {
     this.#eligible[slot >>> 5] = (this.#eligible[slot >>> 5] as number) & ~(1 << (slot & 31))
   }
 
-  /** The rarest piece that an eligible neighbour lacks, for the neediest of them. */
-  #choose(eligible: boolean, nowMs: number): { neighbour: Neighbour; piece: number; isWish: boolean } | undefined {
+  /** The rarest piece that an eligible neighbour lacks, for the neediest of them; or one that somebody asked for. `isSparing`: not for those who only get what is spare. */
+  #choose(
+    eligible: boolean,
+    isSparing: boolean,
+    nowMs: number
+  ): { neighbour: Neighbour; piece: number; isWish: boolean } | undefined {
     let found: { neighbour: Neighbour; piece: number; isWish: boolean } | undefined
     let foundSpread = Number.POSITIVE_INFINITY
     if (eligible) {
@@ -553,7 +588,7 @@ export class Uploader {
     }
     if (this.#wishers > 0) {
       for (const neighbour of this.#state.neighbours) {
-        if (neighbour === undefined || (found !== undefined && this.#isSpare(neighbour, nowMs))) continue
+        if (neighbour === undefined || ((found !== undefined || isSparing) && this.#isSpare(neighbour, nowMs))) continue
         let looks = 0
         for (const piece of neighbour.wishes.keys()) {
           if (++looks > 32) break

@@ -57,6 +57,20 @@ describe('a simulated swarm', () => {
     assert.ok(playback.stalledMs < 1000, `stood still for ${playback.stalledMs} of 26,844 ms`)
   })
 
+  it('is hardly slowed by corrupters, also where they are neighbours of the seeder, who alone never receives from them', () => {
+    for (const seed of ['2', '3', '4']) {
+      const { p99Ratio } = simulate({
+        ...CROWD,
+        nodes: 60,
+        contentBytes: 384 * 1024 ** 2,
+        pieceLength: 1024 ** 2,
+        scenario: 'corrupters',
+        seed
+      })
+      assert.ok(p99Ratio <= 1.2, `${p99Ratio} of the bound with seed ${seed}`)
+    }
+  })
+
   for (const scenario of SCENARIO_NAMES) {
     it(`completes in scenario ${scenario} under all checkers`, () => {
       const result = simulate({ nodes: 24, contentBytes: 32 * PIECE, pieceLength: PIECE, uplink: 2_500_000, scenario, seed: '3' })
