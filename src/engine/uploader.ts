@@ -467,7 +467,7 @@ export class Uploader {
     // same connection, and the uplink run dry meanwhile.
     const levels = options.policy === 'contributors' || state.have.isFull ? ELIGIBILITY_WATCHED : ELIGIBILITY
     // Contributors who are busy for a moment will not be soon: until the uplink would stand still nobody else takes their place.
-    const isSparing = levels === ELIGIBILITY_WATCHED && this.#flights.size + this.#offers.size > 0
+    const isSparing = levels === ELIGIBILITY_WATCHED && this.#flights.size + this.#offers.size > 0 && this.#hasContributors(nowMs)
     const last = levels.length - 1 - (isSparing ? ELIGIBILITY.length : 0)
     let level = 0
     let eligible = this.#findEligible(levels[0] as Eligibility, nowMs)
@@ -533,6 +533,18 @@ export class Uploader {
     if (this.#state.have.isFull) return neighbour.firstCopies - neighbour.copiesSpread <= MAX_UNSPREAD[this.#state.options.policy]
     const patienceMs = Math.max(CONTRIBUTION_MS, CONTRIBUTION_PIECES * this.#model.pieceMs(this.#state.geometry.pieceLength))
     return nowMs - Math.max(neighbour.usefulSinceMs, neighbour.lastOfferMs) < patienceMs
+  }
+
+  /** Whether anybody who passes on what it gets still lacks something. A lone receiver has nobody to pass it on to. */
+  #hasContributors(nowMs: number): boolean {
+    const { table, neighbours } = this.#state
+    return neighbours.some(
+      neighbour =>
+        neighbour?.isKnown === true &&
+        table.held[neighbour.slot] !== table.pieceCount &&
+        neighbour.offersIgnored < MAX_OFFERS_IGNORED &&
+        this.#contributes(neighbour, nowMs)
+    )
   }
 
   /** In an open swarm, and while we seed, whoever contributes nothing gets only what nobody else can take now. */

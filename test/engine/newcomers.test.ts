@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Swarm } from '../../src/engine/swarm.ts'
 import type { Output } from '../../src/engine/types.ts'
-import { join, say, swarmOf } from './world.ts'
+import { join, say, swarmOf, World } from './world.ts'
 
 const MOST = 4
 
@@ -56,5 +56,16 @@ describe('somebody who reads what no neighbour has', () => {
   it('takes other pieces meanwhile', () => {
     assert.deepEqual(offered([9]), ['request'])
     assert.deepEqual(offered([0, 9]), ['reject'])
+  })
+})
+
+describe('a seeder with one receiver, who has nobody to pass anything on to', () => {
+  it('keeps its uplink full', () => {
+    const world = new World({ delayMs: 5, pieceMs: 10 })
+    world.add('seeder', swarmOf(256, 'all'))
+    world.add('leecher', swarmOf(256, []))
+    world.connect('seeder', 'leecher')
+    assert.ok(world.run(() => world.isEveryoneComplete(), 60_000))
+    assert.ok(world.nowMs < 1.1 * 256 * 10, `took ${world.nowMs} ms of 2560`)
   })
 })
