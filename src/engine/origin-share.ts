@@ -362,7 +362,9 @@ export class OriginShare {
     const theirs: number[] = []
     for (const piece of this.#state.comingFromOrigin.keys()) {
       const owner = this.#isSequential
-        ? Math.min(0, this.keepers.size - 1)
+        ? this.keepers.size > 0
+          ? 0
+          : -1
         : (this.#owners[Math.floor(piece / this.#blockPieces)] as number)
       if (owner >= 0 && owner !== self) theirs.push(piece)
     }

@@ -124,9 +124,6 @@ export class Swarm {
   }
 
   /** Whether a peer that dials us would be taken in now. */
-  debugN() {
-    return [...this.#state.neighbourOf.values()]
-  }
   accepts(peer: PeerKey, nowMs: number): boolean {
     return this.#peers.accepts(peer, nowMs)
   }
@@ -459,7 +456,7 @@ export class Swarm {
       return
     }
     const { neighbour, replaced } = joined
-    if (replaced !== undefined) this.#disconnect(replaced, 'nothing to exchange', 0, nowMs)
+    if (replaced !== undefined) this.#disconnect(replaced, 'makes room for a newcomer', 0, nowMs)
     // Pieces not yet announced by `have` are in this bitfield too; saying them twice is harmless.
     state.send(neighbour, { type: 'bitfield', bits: state.have.toBytes() })
     const near: ToldPeer[] = []

@@ -280,7 +280,7 @@ export class SwarmTransfer implements Transfer {
       if (first === last && !reuse) return store.read(first).then(data => ({ last, data }))
       let buffer = buffers[turn]
       if (buffer === undefined || buffer.byteLength < bytes)
-        buffer = Buffer.allocUnsafeSlow(reuse ? longestRun * pieceLength : bytes)
+        buffer = Buffer.allocUnsafeSlow(reuse ? Math.min(longestRun * pieceLength, this.manifest.length) : bytes)
       if (reuse) buffers[turn] = buffer
       const data = buffer.subarray(0, bytes)
       const reads = Array.from({ length: last - first + 1 }, async (_, index) => {
