@@ -9,6 +9,7 @@ import { availableParallelism, release } from 'node:os'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { findCli } from '../suite/contestants.ts'
 import { withArpRoom } from './arp-room.ts'
 import { CLIENTS, type ClientName } from './clients.ts'
 import { type DockerEngine, engineFault, startEngine } from './docker-engine.ts'
@@ -104,7 +105,7 @@ async function main(): Promise<number> {
     }
     onOuterGone(() => stop.abort(new Error('stopped')))
     stopOnSignals(stop)
-    const program = [process.execPath, fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))]
+    const program = await findCli()
     return await runAll(options, () => NetnsLab.open(program))
   }
   const fault = await engineFault()

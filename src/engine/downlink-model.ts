@@ -4,13 +4,21 @@
  * When downlinks are no wider than uplinks, several uploaders that each choose the same needy leecher fill its downlink's queue while
  * other leechers get nothing and the uploaders' windows stand still. So a leecher takes offers only up to what its downlink delivers
  * in the time that a piece takes at best (Little's law), and a few more: a wide downlink raises the limit by those with every round, a
- * narrow one stays at a few pieces.
+ * narrow one stays at a few pieces. One that has shown that it carries much more than what comes usually is not what holds pieces up
+ * (they wait in their senders' uplinks), and turning offers down would only cost those a round trip each.
  */
 
 const RATE_WINDOW_MS = 6000
 const SERVICE_WINDOW_MS = 20_000
 /** Pieces on top: uploaders hold accepted requests ready, and the estimate needs room to grow. */
 const READY_PIECES = 3
+/** The same where a burst came at {@link WIDE_RATIO} times the usual rate or more. */
+const READY_PIECES_WIDE = 12
+const WIDE_RATIO = 2
+/** Arrivals over which the usual rate is taken, and that of a burst. */
+const USUAL_ARRIVALS = 16
+const BURST_ARRIVALS = 4
+const BURST_WINDOW_MS = 60_000
 
 export class DownlinkModel {
   #receivedBytes = 0
@@ -22,10 +30,17 @@ export class DownlinkModel {
   #serviceBefore = Number.POSITIVE_INFINITY
   #serviceSinceMs: number
   #typicalMs = 0
+  /** When the last pieces came, and all bytes received by then; oldest first. */
+  readonly #arrivals: { readonly ms: number; readonly bytes: number }[] = []
+  // Best rate of a burst of this and the previous half window.
+  #burstNow = 0
+  #burstBefore = 0
+  #burstSinceMs: number
 
   constructor(nowMs: number) {
     this.#rateSinceMs = nowMs
     this.#serviceSinceMs = nowMs
+    this.#burstSinceMs = nowMs
   }
 
   /** What pieces usually take from request to arrival, in ms; 0 when unknown. */
@@ -54,6 +69,28 @@ export class DownlinkModel {
     }
     this.#rateNow = Math.max(this.#rateNow, (this.#receivedBytes - bytesBefore) / serviceMs)
     this.#serviceNow = Math.min(this.#serviceNow, serviceMs)
+    if (nowMs - this.#burstSinceMs > BURST_WINDOW_MS / 2) {
+      this.#burstBefore = this.#burstNow
+      this.#burstNow = 0
+      this.#burstSinceMs = nowMs
+    }
+    const arrivals = this.#arrivals
+    if (arrivals.length > USUAL_ARRIVALS) arrivals.shift()
+    arrivals.push({ ms: nowMs, bytes: this.#receivedBytes })
+    if (arrivals.length > BURST_ARRIVALS) this.#burstNow = Math.max(this.#burstNow, this.#rateOver(BURST_ARRIVALS))
+  }
+
+  /** Bytes per ms over the last so many arrivals. */
+  #rateOver(count: number): number {
+    const last = this.#arrivals.at(-1)
+    const first = this.#arrivals.at(-1 - count)
+    if (last === undefined || first === undefined) return 0
+    return (last.bytes - first.bytes) / Math.max(last.ms - first.ms, 1)
+  }
+
+  get #isWide(): boolean {
+    const usual = this.#rateOver(this.#arrivals.length - 1)
+    return usual > 0 && Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
   }
 
   /** Pieces of `pieceBytes` that may be on their way. */
@@ -61,6 +98,6 @@ export class DownlinkModel {
     const rate = Math.max(this.#rateNow, this.#rateBefore)
     const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)
     if (rate === 0) return READY_PIECES + 1
-    return Math.floor((rate * serviceMs) / pieceBytes) + READY_PIECES
+    return Math.floor((rate * serviceMs) / pieceBytes) + (this.#isWide ? READY_PIECES_WIDE : READY_PIECES)
   }
 }

@@ -65,7 +65,7 @@ const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
 /** As good as for ever; libp2p wants a time. */
 const ADDRESS_TTL_MS = 365 * 86_400_000
-const PING_INTERVAL_MS = 15_000
+const PING_INTERVAL_MS = 30_000
 /** A starved machine or a full pipe may delay a ping; only a connection that is dead for this long is ended. */
 const PING_TIMEOUT_MS = 30_000
 /** Unused piece buffers that are kept: a pipeline's worth, and little beside what a process takes anyway. */
@@ -140,7 +140,8 @@ async function loadDht(components: DhtComponents) {
     // The default is to serve only once a public address is confirmed, and to strip private ones: an empty DHT on every LAN.
     clientMode: false,
     peerInfoMapper: passthroughMapper,
-    kBucketSize: 20,
+    // As in BitTorrent's DHT (BEP 5). With libp2p's 20 every announcement in a fleet of dozens asks and tells nearly all of it.
+    kBucketSize: 8,
     alpha: 3,
     disjointPaths: 2,
     // The first query of a newcomer waits for this.

@@ -7,6 +7,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { EngineOptions } from '../engine/options.ts'
@@ -83,6 +84,11 @@ const ORIGIN_WINDOW_BYTES = 256 * 1024 * 1024
 const SEARCH_PATIENCE_MS = 2000
 /** Until a bootstrap peer has answered, and we have announced ourselves, a search has hardly begun; for this long it may yet do so. */
 const BOOTSTRAP_PATIENCE_MS = 3000
+/**
+ * Who has nothing to give yet looks for peers this long before it tells of itself: a walk that tells costs both sides more than all else at a
+ * start, and in a fleet that starts at once it went ahead of the first pieces.
+ */
+const TELL_AFTER_MS = 1500
 const DIAL_TIMEOUT_MS = 10_000
 const FIND_TIMEOUT_MS = 30_000
 
@@ -136,7 +142,7 @@ export class SwarmDriver {
 
   /** Joins the swarm: listens, gossips, announces and begins to look for peers. */
   start(): void {
-    const { host, root, hints } = this.#init
+    const { host, hints } = this.#init
     this.#stops.push(host.listen(this.#listener))
     this.#stops.push(
       host.onPeer((peer, addresses) => {
@@ -148,23 +154,7 @@ export class SwarmDriver {
       this.tried.hints++
       this.discover(hint.peer, hint.addresses, hint.source)
     }
-    host
-      .join(root, gossip => this.#handleGossip(gossip))
-      .then(
-        topic => {
-          if (this.#closing.signal.aborted) topic.leave()
-          else {
-            this.#topic = topic
-            this.#publish()
-          }
-        },
-        () => {}
-      )
-    // The router repeats and renews it until `withdraw`.
-    this.#announced = host.router.announce(root, this.#closing.signal).then(
-      () => {},
-      () => {}
-    )
+    this.#announced = this.#tell()
     this.#findPeers()
     this.setOrigins(this.#init.origins)
     this.handle({ type: 'tick' })
@@ -496,6 +486,32 @@ export class SwarmDriver {
       this.tried.dialsFailed++
       this.tried.lastDialError = (err as Error).message
       this.handle({ type: 'dialFailed', peer, reason: (err as Error).message })
+    }
+  }
+
+  /** Lets others know of us. Never rejects. */
+  async #tell(): Promise<void> {
+    const { host, root, store, origins } = this.#init
+    const { signal } = this.#closing
+    try {
+      // Who would share out an origin's bytes has to be known at once.
+      if (store.have.count === 0 && origins.length === 0) await sleep(TELL_AFTER_MS, undefined, { signal, ref: false })
+      void host
+        .join(root, gossip => this.#handleGossip(gossip))
+        .then(
+          topic => {
+            if (signal.aborted) topic.leave()
+            else {
+              this.#topic = topic
+              this.#publish()
+            }
+          },
+          () => {}
+        )
+      // The router repeats and renews it until `withdraw`.
+      await host.router.announce(root, signal)
+    } catch {
+      // We left, or it could not be told; the router tries again by itself.
     }
   }
 
