@@ -4,17 +4,18 @@
  * When downlinks are no wider than uplinks, several uploaders that each choose the same needy leecher fill its downlink's queue while
  * other leechers get nothing and the uploaders' windows stand still. So a leecher takes offers only up to what its downlink delivers
  * in the time that a piece takes at best (Little's law), and a few more: a wide downlink raises the limit by those with every round, a
- * narrow one stays at a few pieces. One that has shown that it carries much more than what comes usually is not what holds pieces up
- * (they wait in their senders' uplinks), and turning offers down would only cost those a round trip each.
+ * narrow one stays at a few pieces. Where an answer takes about as long as a piece (both wait in an uplink's queue), turning an offer
+ * down leaves its sender's uplink idle for that long: there a downlink that has shown that it carries much more than what comes takes many more.
  */
 
 const RATE_WINDOW_MS = 6000
 const SERVICE_WINDOW_MS = 20_000
 /** Pieces on top: uploaders hold accepted requests ready, and the estimate needs room to grow. */
 const READY_PIECES = 3
-/** The same where a burst came at {@link WIDE_RATIO} times the usual rate or more. */
+/** The same where a burst came at {@link WIDE_RATIO} times the usual rate or more, and answers take {@link SLOW_ANSWER} of a piece's time or more. */
 const READY_PIECES_WIDE = 12
 const WIDE_RATIO = 2
+const SLOW_ANSWER = 0.7
 /** Arrivals over which the usual rate is taken, and that of a burst. */
 const USUAL_ARRIVALS = 16
 const BURST_ARRIVALS = 4
@@ -88,16 +89,19 @@ export class DownlinkModel {
     return (last.bytes - first.bytes) / Math.max(last.ms - first.ms, 1)
   }
 
-  get #isWide(): boolean {
+  #isRefusalDear(pieceBytes: number, answerMs: number): boolean {
     const usual = this.#rateOver(this.#arrivals.length - 1)
+    if (usual * answerMs < SLOW_ANSWER * pieceBytes) return false
     return usual > 0 && Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
   }
 
-  /** Pieces of `pieceBytes` that may be on their way. */
-  limitPieces(pieceBytes: number): number {
+  /** Pieces of `pieceBytes` that may be on their way, when peers answer offers after `answerMs` usually (0: unknown). */
+  limitPieces(pieceBytes: number, answerMs: number): number {
     const rate = Math.max(this.#rateNow, this.#rateBefore)
     const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)
     if (rate === 0) return READY_PIECES + 1
-    return Math.floor((rate * serviceMs) / pieceBytes) + (this.#isWide ? READY_PIECES_WIDE : READY_PIECES)
+    return (
+      Math.floor((rate * serviceMs) / pieceBytes) + (this.#isRefusalDear(pieceBytes, answerMs) ? READY_PIECES_WIDE : READY_PIECES)
+    )
   }
 }

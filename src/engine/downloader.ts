@@ -463,7 +463,7 @@ export class Downloader {
    * faster than what comes now is always welcome: else slow ones could fill the limit and keep it low by being slow.
    */
   #isDownlinkFull(offering: Neighbour): boolean {
-    const limit = this.#model.limitPieces(this.#state.geometry.pieceLength)
+    const limit = this.#model.limitPieces(this.#state.geometry.pieceLength, this.#state.answerMs)
     if (this.#pending.size < limit) return false
     // What a reader needs next must not stand behind a queue.
     if (this.#readers.size > 0) return true
@@ -575,7 +575,7 @@ export class Downloader {
 
   #pullForReaders(nowMs: number): void {
     const state = this.#state
-    const limit = this.#model.limitPieces(state.geometry.pieceLength)
+    const limit = this.#model.limitPieces(state.geometry.pieceLength, state.answerMs)
     // Every reader's next piece before anybody's second, so that a limit is shared fairly among them.
     for (let ahead = 0; ahead < READER_AHEAD; ahead++) {
       for (const reader of this.#readers.values()) {

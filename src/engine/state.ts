@@ -38,6 +38,8 @@ export class SwarmState {
   nearestDistance = Number.POSITIVE_INFINITY
   /** Pieces asked of the content's origin and not here yet, since when. */
   readonly comingFromOrigin = new Map<number, number>()
+  /** Typical time from our offers to their answers, in ms; 0 before the first. */
+  answerMs = 0
   isPaused = false
   isLeaving = false
   /** Why the store cannot keep pieces, or undefined. */

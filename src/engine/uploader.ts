@@ -84,8 +84,6 @@ export class Uploader {
   readonly #flights = new Map<number, Flight>()
   /** Flights that count as filling the uplink. */
   #counted = 0
-  /** Typical time from offer to answer, in ms. */
-  #offerMs = 0
   /** Typical round trip to the receivers of late, in ms. */
   #rttMs = UNKNOWN_RTT_MS
   #wishers = 0
@@ -302,7 +300,7 @@ export class Uploader {
     }
     const offerTimeoutMs = Math.max(
       OFFER_TIMEOUT_MS,
-      8 * this.#offerMs,
+      8 * this.#state.answerMs,
       12 * this.#model.pieceMs(this.#state.geometry.pieceLength)
     )
     for (const offer of this.#offers.values()) {
@@ -460,7 +458,7 @@ export class Uploader {
     const { state, model } = this.#parts
     const { geometry, options } = state
     if (!options.offers || state.isLeaving || state.table.own.size === 0) return
-    const room = model.readyPieces(geometry.pieceLength, this.#offerMs) - this.#offers.size - this.queueLength
+    const room = model.readyPieces(geometry.pieceLength, state.answerMs) - this.#offers.size - this.queueLength
     if (room <= 0) return
     for (const budget of this.#budgets) if (!budget.canSpend(nowMs)) return
     // First those with whom nothing is under way in either direction: an offer or its answer would wait behind a whole piece on the
@@ -710,7 +708,8 @@ export class Uploader {
 
   #answered(neighbour: Neighbour, offer: Offered, nowMs: number): void {
     const elapsed = nowMs - offer.atMs
-    this.#offerMs = this.#offerMs === 0 ? elapsed : this.#offerMs + (elapsed - this.#offerMs) / 8
+    const state = this.#state
+    state.answerMs = state.answerMs === 0 ? elapsed : state.answerMs + (elapsed - state.answerMs) / 8
     if (neighbour.rttMs === undefined || elapsed < neighbour.rttMs) neighbour.rttMs = elapsed
     neighbour.offersIgnored = 0
     this.#dropOffer(neighbour, offer)

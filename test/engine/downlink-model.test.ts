@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DownlinkModel } from '../../src/engine/downlink-model.ts'
+
+const PIECE_BYTES = 262_144
+const PIECE_MS = 400
+
+/** A model to which 16 pieces came, one each {@link PIECE_MS} but for a burst of five within `burstMs`. */
+function afterArrivals(burstMs: number): DownlinkModel {
+  const model = new DownlinkModel(0)
+  let nowMs = 0
+  let bytes = 0
+  for (let piece = 0; piece < 16; piece++) {
+    nowMs += piece >= 4 && piece < 8 ? burstMs / 4 : PIECE_MS
+    model.record(PIECE_BYTES, bytes, PIECE_MS, nowMs)
+    bytes += PIECE_BYTES
+  }
+  return model
+}
+
+test('where a refusal costs as much as a piece, a downlink that carried a burst takes many more', () => {
+  const narrow = afterArrivals(4 * PIECE_MS)
+  const wide = afterArrivals(PIECE_MS)
+  const quickMs = PIECE_MS / 10
+  assert.equal(wide.limitPieces(PIECE_BYTES, quickMs), narrow.limitPieces(PIECE_BYTES, quickMs))
+  assert.equal(narrow.limitPieces(PIECE_BYTES, PIECE_MS), narrow.limitPieces(PIECE_BYTES, quickMs))
+  assert.equal(wide.limitPieces(PIECE_BYTES, PIECE_MS), wide.limitPieces(PIECE_BYTES, quickMs) + 9)
+})
+
+test('nothing is known of answers: the downlink counts as narrow', () => {
+  const wide = afterArrivals(PIECE_MS)
+  assert.equal(wide.limitPieces(PIECE_BYTES, 0), wide.limitPieces(PIECE_BYTES, 1))
+})
