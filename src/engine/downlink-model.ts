@@ -92,7 +92,7 @@ export class DownlinkModel {
   #isRefusalDear(pieceBytes: number, answerMs: number): boolean {
     const usual = this.#rateOver(this.#arrivals.length - 1)
     if (usual * answerMs < SLOW_ANSWER * pieceBytes) return false
-    return usual > 0 && Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
+    return Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
   }
 
   /** Pieces of `pieceBytes` that may be on their way, when peers answer offers after `answerMs` usually (0: unknown). */

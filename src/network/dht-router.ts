@@ -29,7 +29,7 @@ const FIND_TIMEOUT_MS = 30_000
 const MAX_FRUITLESS = 4
 /** Most addresses taken over from one provider record. */
 const MAX_ADDRESSES = 16
-/** Holders of our record remembered per root; a bucket has 20 peers, and the closest ones change slowly. */
+/** Holders of our record remembered per root; an announcement tells the 8 closest, and those change slowly. */
 const MAX_TOLD = 100
 
 /** What is used of the DHT service. */
