@@ -11,6 +11,7 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DockerApi } from './docker-api.ts'
 import {
+  congestionCommands,
   deviceCounter,
   type Lab,
   type LabHost,
@@ -220,6 +221,11 @@ class DockerHost implements LabHost {
     const outer = JSON.parse(await run('ip', '-j', 'link', 'show')) as { ifindex: number; ifname: string }[]
     this.outerDevice = outer.find(device => device.ifindex === link[0]?.link_index)?.ifname ?? ''
     if (this.outerDevice === '') throw new Error(`cannot find the link of container ${this.name}`)
+    if (this.#caps.congestionControl !== undefined) {
+      const routes = await run(...enter, 'ip', '-j', 'route', 'show', 'dev', 'eth0')
+      for (const command of congestionCommands(routes, 'eth0', this.#caps.congestionControl))
+        await run(...enter, 'ip', ...command)
+    }
     if (this.#caps.uplink !== undefined) {
       for (const command of shapeCommands('eth0', this.#caps.uplink)) await run(...enter, 'tc', ...command)
     }

@@ -17,6 +17,11 @@ export interface Experiment {
   readonly scenario: Scenario
   /** True: leechers are not loaded before the signal; process start and joining the DHT count. */
   readonly cold: boolean
+  /**
+   * Of TCP between the hosts; undefined: this machine's default. A fleet is mostly plain Linux, whose default is CUBIC. BBR (version 1) takes the
+   * queue that its own pieces make for the path and all but stops each connection every ten seconds to look (`docs/SCHEDULING.md`).
+   */
+  readonly congestionControl: string | undefined
   /** For the content of the file and for whom the scenario picks. */
   readonly seed: number
   /** The run fails when it takes longer than this many times T*, plus a fixed allowance for slow machines. */
@@ -133,6 +138,7 @@ export function resolveExperiment(values: {
   scenario: string
   symmetric: boolean
   cold: boolean
+  congestion: string
   seed: string
 }): Experiment {
   const leechers = count(values.nodes, 'nodes', 1, 500)
@@ -153,6 +159,7 @@ export function resolveExperiment(values: {
     pieceBytes,
     scenario: findScenario(values.scenario),
     cold: values.cold,
+    congestionControl: values.congestion === 'machine' ? undefined : values.congestion,
     seed: count(values.seed, 'seed', 0, 2 ** 32 - 1),
     patience: 6
   }

@@ -15,6 +15,8 @@ export interface LinkCaps {
   /** Bits per second; undefined is uncapped. */
   readonly uplink: number | undefined
   readonly downlink: number | undefined
+  /** Of TCP, towards the other hosts; undefined: this machine's. */
+  readonly congestionControl: string | undefined
 }
 
 /** What to run on a host. Paths in `argv` and `env` are as the process sees them (see `LabHost.inside`). */
@@ -104,6 +106,16 @@ export function shapeCommands(device: string, bitsPerSecond: number): string[][]
     ],
     ['qdisc', 'replace', 'dev', device, 'parent', '1:1', 'handle', '10:', 'pfifo', 'limit', '1000']
   ]
+}
+
+/** The commands of `ip` (in the host's namespace) that set TCP's congestion control, on the routes that `ip -j route show` told of. */
+export function congestionCommands(routes: string, device: string, name: string): string[][] {
+  return (JSON.parse(routes) as { dst: string; prefsrc?: string; scope?: string }[])
+    .filter(({ scope, prefsrc }) => scope === 'link' && prefsrc !== undefined)
+    .map(({ dst, prefsrc }) => {
+      const route = [dst, 'dev', device, 'proto', 'kernel', 'scope', 'link', 'src', prefsrc as string]
+      return ['route', 'replace', ...route, 'congctl', name]
+    })
 }
 
 /** Bytes that HTB let through, link headers of every segment included, from `tc -s -j qdisc show`; undefined without HTB. */

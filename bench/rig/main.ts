@@ -32,6 +32,7 @@ const OPTIONS = {
   scenario: { type: 'string', default: 'flash-crowd' },
   symmetric: { type: 'boolean', default: false },
   cold: { type: 'boolean', default: false },
+  congestion: { type: 'string', default: 'cubic' },
   seed: { type: 'string', default: '1' },
   clients: { type: 'string', default: 'swarm' },
   'max-ratio': { type: 'string' },
@@ -53,6 +54,7 @@ npm run sim:docker -- [options]    in containers (Linux, root, a docker engine o
   --scenario <name>    what happens to them (flash-crowd):
 ${SCENARIOS.map(({ name, summary }) => `                         ${name.padEnd(14)} ${summary}`).join('\n')}
   --cold               start the leechers at the signal instead of before it
+  --congestion <name>  control of TCP between the nodes, as Linux names it; machine: this machine's default (cubic)
   --clients <list>     of swarm, http, aria2, libtorrent; one run each on the same links (swarm; others with sim:netns only)
   --seed <n>           for the file's bytes and for whom the scenario picks (1)
   --max-ratio <x>      fail when our fleet takes longer than x T*
@@ -74,6 +76,10 @@ async function main(): Promise<number> {
       return 0
     }
     experiment = resolveExperiment(values)
+    const controls = (await readControl('available_congestion_control')).split(' ')
+    if (experiment.congestionControl !== undefined && !controls.includes(experiment.congestionControl)) {
+      throw new RangeError(`--congestion: this kernel has ${controls.join(', ')}, not ${experiment.congestionControl}`)
+    }
     clients = values.clients.split(',').map(name => {
       if (!Object.hasOwn(CLIENTS, name)) throw new RangeError(`--clients: no client ${name}`)
       return name as ClientName
@@ -169,7 +175,7 @@ async function runAll(options: RunAllOptions, openLab: () => Promise<Lab>): Prom
       await lab.close()
     }
   }
-  const report: Report = { experiment, facts: await gatherFacts(), runs, simulatedSeconds: simulateSeconds(experiment) }
+  const report: Report = { experiment, facts: await gatherFacts(experiment), runs, simulatedSeconds: simulateSeconds(experiment) }
   const out = resolve(options.out ?? 'bench/out/rig')
   await writeReport(report, out)
   if (options.json) console.log(JSON.stringify({ ...report, summaries: runs.map(run => summarize(run, experiment)) }))
@@ -193,12 +199,16 @@ function verdict(report: Report, maxRatio: string | undefined): number {
   return 1
 }
 
-async function gatherFacts(): Promise<Facts> {
+async function readControl(name: string): Promise<string> {
+  return (await readFile(`/proc/sys/net/ipv4/tcp_${name}`, 'utf8').catch(() => 'unknown')).trim()
+}
+
+async function gatherFacts({ congestionControl }: Experiment): Promise<Facts> {
   return {
     cores: availableParallelism(),
     kernel: release(),
     node: process.versions.node,
-    congestionControl: (await readFile('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').catch(() => 'unknown')).trim(),
+    congestionControl: congestionControl ?? (await readControl('congestion_control')),
     queue: 'HTB with a queue of 1000 packets on every uplink'
   }
 }

@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
+  congestionCommands,
   deviceCounter,
   type Lab,
   type LabHost,
@@ -65,6 +66,11 @@ export class NetnsLab implements Lab {
     await run('ip', '-n', name, 'link', 'set', 'lo', 'up')
     await run('ip', '-n', name, 'link', 'set', INNER_DEVICE, 'up')
     await run('ip', '-n', name, 'addr', 'add', `${host.address()}/16`, 'dev', INNER_DEVICE)
+    if (caps.congestionControl !== undefined) {
+      const routes = await run('ip', '-n', name, '-j', 'route', 'show', 'dev', INNER_DEVICE)
+      for (const command of congestionCommands(routes, INNER_DEVICE, caps.congestionControl))
+        await run('ip', '-n', name, ...command)
+    }
     if (caps.uplink !== undefined) {
       for (const command of shapeCommands(INNER_DEVICE, caps.uplink)) await run('tc', '-n', name, ...command)
     }

@@ -264,8 +264,9 @@ class Run {
   }
 
   async #addHosts(): Promise<void> {
-    const { leechers, uplinkBitsPerSecond, symmetric, scenario, sizeBytes } = this.#experiment
-    const caps: LinkCaps = { uplink: uplinkBitsPerSecond, downlink: symmetric ? uplinkBitsPerSecond : undefined }
+    const { leechers, uplinkBitsPerSecond, symmetric, scenario, sizeBytes, congestionControl } = this.#experiment
+    const downlink = symmetric ? uplinkBitsPerSecond : undefined
+    const caps: LinkCaps = { uplink: uplinkBitsPerSecond, downlink, congestionControl }
     this.#hub = new RigNode(await this.#lab.addHost('hub', caps), 'hub')
     this.#seeder = new RigNode(await this.#lab.addHost('seeder', caps), 'seeder')
     const total = leechers + scenario.lateJoiners

@@ -13,6 +13,7 @@ const values = {
   scenario: 'flash-crowd',
   symmetric: false,
   cold: false,
+  congestion: 'cubic',
   seed: '1'
 }
 
