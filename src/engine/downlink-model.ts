@@ -15,7 +15,7 @@ const READY_PIECES = 3
 /** The same where a burst came at {@link WIDE_RATIO} times the usual rate or more, and answers take {@link SLOW_ANSWER} of a piece's time or more. */
 const READY_PIECES_WIDE = 12
 const WIDE_RATIO = 2
-const SLOW_ANSWER = 0.7
+const SLOW_ANSWER = 0.35
 /** Arrivals over which the usual rate is taken, and that of a burst. */
 const USUAL_ARRIVALS = 16
 const BURST_ARRIVALS = 4

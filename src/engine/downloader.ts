@@ -453,7 +453,12 @@ export class Downloader {
     if (state.isPaused || state.isLeaving || state.storeFault !== undefined) return false
     // Without any piece we have nothing to give: one piece puts our uplink to work, and a second would be missing to somebody
     // who has none either.
-    if (state.have.isEmpty && this.#pending.size + state.verifying > 0 && nowMs - this.#tookOfferMs < FIRST_PIECE_MS) return false
+    if (
+      state.have.isEmpty &&
+      this.#pending.size + state.verifying > 0 &&
+      nowMs - this.#tookOfferMs < Math.max(FIRST_PIECE_MS, state.firstPieceMs)
+    )
+      return false
     if (this.#pending.size + state.verifying >= this.capacity && !this.isWaitingForReader(piece)) return false
     return true
   }
@@ -693,7 +698,7 @@ export class Downloader {
 
   #lateMs(neighbour: Neighbour): number {
     return neighbour.serviceMs === 0
-      ? Math.max(FIRST_LATE_MS, 2 * LATE_FACTOR * this.#model.typicalMs)
+      ? Math.max(FIRST_LATE_MS, 4 * this.#state.firstPieceMs, 2 * LATE_FACTOR * this.#model.typicalMs)
       : Math.max(MIN_LATE_MS, LATE_FACTOR * Math.max(neighbour.serviceMs, this.#model.typicalMs))
   }
 
@@ -704,14 +709,16 @@ export class Downloader {
   get #starvedMs(): number {
     const { starvedMs } = this.#state.options
     const { typicalMs } = this.#model
-    return typicalMs === 0 ? 2 * starvedMs : Math.max(starvedMs, STARVED_FACTOR * typicalMs)
+    if (typicalMs > 0) return Math.max(starvedMs, STARVED_FACTOR * typicalMs)
+    const { firstPieceMs, neighbourOf } = this.#state
+    return Math.max(2 * starvedMs, 3 * firstPieceMs * (32 - Math.clz32(neighbourOf.size)))
   }
 
   #timeoutMs(neighbour: Neighbour): number {
-    const { options } = this.#state
+    const { options, firstPieceMs } = this.#state
     if (neighbour.serviceMs === 0) {
-      const patienceMs = Math.min(options.maxRequestTimeoutMs, 2 * TIMEOUT_FACTOR * this.#model.typicalMs)
-      return Math.max(options.firstRequestTimeoutMs, patienceMs)
+      const patienceMs = TIMEOUT_FACTOR * Math.max(firstPieceMs, 2 * this.#model.typicalMs)
+      return Math.max(options.firstRequestTimeoutMs, Math.min(options.maxRequestTimeoutMs, patienceMs))
     }
     return Math.min(options.maxRequestTimeoutMs, Math.max(MIN_TIMEOUT_MS, TIMEOUT_FACTOR * neighbour.serviceMs))
   }

@@ -44,7 +44,7 @@ export interface EngineOptions extends Limits {
   readonly maxQueuedPerPeer: number
   /** Shortest time between two `have` messages, in milliseconds; pieces in between are batched. 0..1000. @default 4 */
   readonly haveBatchMs: number
-  /** Longest time that a requested piece may take before it is asked of another peer, in milliseconds. @default 60000 */
+  /** Longest time that a requested piece may take before it is asked of another peer, in milliseconds. @default 300000 */
   readonly maxRequestTimeoutMs: number
   /** The same before anything is known of the peer. @default 15000 */
   readonly firstRequestTimeoutMs: number
@@ -73,7 +73,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   maxPendingBytes: 256 * 1024 * 1024,
   maxQueuedPerPeer: 1024,
   haveBatchMs: 4,
-  maxRequestTimeoutMs: 60_000,
+  maxRequestTimeoutMs: 300_000,
   firstRequestTimeoutMs: 15_000,
   starvedMs: 3000,
   banMs: 3_600_000,

@@ -20,6 +20,10 @@ export const HAVE = 2
 /** Slots never outnumber neighbours by more than this: room while one is being replaced. */
 export const SPARE_SLOTS = 2
 
+/** A link of 64 KB/s (0.5 Mbit/s), in bytes per ms, is the slowest that we plan for while we know none; and the most that we plan for, in ms. */
+const SLOWEST_RATE = 64
+const MAX_FIRST_PIECE_MS = 5000
+
 export class SwarmState {
   readonly geometry: Geometry
   options: EngineOptions
@@ -31,6 +35,8 @@ export class SwarmState {
   /** By slot. */
   readonly neighbours: (Neighbour | undefined)[] = []
   readonly neighbourOf = new Map<PeerKey, Neighbour>()
+  /** How long a piece may well take on a link, while nothing is known of links, in ms. */
+  readonly firstPieceMs: number
   /** Wanted pieces that we do not have. */
   wantedMissing = 0
   verifying = 0
@@ -48,6 +54,7 @@ export class SwarmState {
 
   constructor(geometry: Geometry, have: Bitfield, options: EngineOptions) {
     this.geometry = geometry
+    this.firstPieceMs = Math.min(MAX_FIRST_PIECE_MS, geometry.pieceLength / SLOWEST_RATE)
     this.have = have
     this.options = options
     this.status = new Uint8Array(geometry.pieceCount)

@@ -24,6 +24,9 @@ export interface Flight {
 }
 
 const RATE_WINDOW_MS = 4000
+/** Half a window ends no sooner than after so many acknowledgements, or this long: a slow link has one in several seconds. */
+const RATE_WINDOW_ACKS = 4
+const MAX_RATE_WINDOW_MS = 120_000
 /** Pieces in flight before anything is known. */
 const FIRST_WINDOW = 2
 const MAX_WINDOW = 1024
@@ -44,6 +47,7 @@ export class UplinkModel {
   #rateNow = 0
   #rateBefore = 0
   #rateSinceMs: number
+  #rateAcks = 0
   #isStarting = true
   #bestRate = 0
   #flatAcks = 0
@@ -72,17 +76,17 @@ export class UplinkModel {
     }
   }
 
-  /** The receiver, `rttMs` away, has the piece. */
-  acknowledged(flight: Flight, rttMs: number, nowMs: number): void {
+  /**
+   * The receiver, `rttMs` away, has the piece. `isSample`: it says how fast our uplink is. Those that don't still count for the end of a window: an
+   * estimate five times too high made every flight look stalled, so that none corrected it, and seventeen pieces stood in the queue.
+   */
+  acknowledged(flight: Flight, isSample: boolean, rttMs: number, nowMs: number): void {
+    this.#renewWindow(nowMs)
+    if (!isSample) return
     this.#deliveredBytes += flight.bytes
     this.#deliveredMs = nowMs
     const elapsed = Math.max(nowMs - flight.deliveredMs, 0.2)
     const sample = (this.#deliveredBytes - flight.deliveredBytes) / elapsed
-    if (nowMs - this.#rateSinceMs > RATE_WINDOW_MS / 2) {
-      this.#rateBefore = this.#rateNow
-      this.#rateNow = 0
-      this.#rateSinceMs = nowMs
-    }
     if (sample > this.#rateNow) this.#rateNow = sample
     if (!this.#isStarting) return
     if (this.rate > this.#bestRate * 1.25) {
@@ -91,6 +95,17 @@ export class UplinkModel {
     } else if (++this.#flatAcks > 2 * this.windowPieces(flight.bytes, rttMs)) {
       this.#isStarting = false
     }
+  }
+
+  #renewWindow(nowMs: number): void {
+    const halfMs = this.#rateAcks >= RATE_WINDOW_ACKS ? RATE_WINDOW_MS / 2 : MAX_RATE_WINDOW_MS / 2
+    if (nowMs - this.#rateSinceMs > halfMs) {
+      this.#rateBefore = this.#rateNow
+      this.#rateNow = 0
+      this.#rateSinceMs = nowMs
+      this.#rateAcks = 0
+    }
+    this.#rateAcks++
   }
 
   /**

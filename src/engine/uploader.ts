@@ -30,6 +30,8 @@ const FLIGHT_TIMEOUT_MS = 60_000
 const UNKNOWN_RTT_MS = 20
 /** Pieces looked at for one choice, so that a choice costs a bounded time. */
 const MAX_LOOKS = 512
+/** Pieces that an offer and its answer may have to wait for. */
+const MAX_PIECES_BEFORE_ANSWER = 3
 const FIRST_FULL_BACKOFF_MS = 50
 const MAX_FULL_BACKOFF_MS = 100
 /** Slots per piece in the keys of offers and flights. */
@@ -193,8 +195,9 @@ export class Uploader {
     const key = piece * KEY_STRIDE + neighbour.slot
     const flight = this.#flights.get(key)
     if (flight !== undefined) {
-      // A receiver that holds us up says nothing about our uplink, unless all of them do.
-      if (!flight.isStalled || this.#counted === 0) this.#model.acknowledged(flight, this.#rttMs, nowMs)
+      // A receiver that holds us up says nothing about our uplink, unless all of them do; nor one that got the piece elsewhere first.
+      const isSample = flight.isServed && (!flight.isStalled || this.#counted === 0)
+      this.#model.acknowledged(flight, isSample, this.#rttMs, nowMs)
       if (flight.isStalled) {
         // It was slow only if it stays so: one late piece (a lost packet, a hiccup) is forgiven by one in time.
       } else neighbour.isSlow = false
@@ -300,6 +303,7 @@ export class Uploader {
     }
     const offerTimeoutMs = Math.max(
       OFFER_TIMEOUT_MS,
+      this.#model.rate === 0 ? 4 * this.#state.firstPieceMs : 0,
       8 * this.#state.answerMs,
       12 * this.#model.pieceMs(this.#state.geometry.pieceLength)
     )
@@ -434,7 +438,7 @@ export class Uploader {
     const { neighbourOf, neighbours, geometry } = this.#state
     const pieceMs = this.#model.pieceMs(geometry.pieceLength)
     const roundMs = Math.max(PATIENCE_MS, neighbourOf.size * pieceMs)
-    const patienceMs = pieceMs === 0 ? FIRST_PATIENCE_MS : roundMs
+    const patienceMs = pieceMs === 0 ? Math.max(FIRST_PATIENCE_MS, 2 * this.#state.firstPieceMs) : roundMs
     for (const neighbour of neighbours) {
       if (neighbour === undefined || neighbour.wishes.size === 0 || nowMs - neighbour.agedMs < roundMs) continue
       if (this.queueLength >= 2 * window) return
@@ -453,12 +457,21 @@ export class Uploader {
     this.#enqueue(this.#ready, neighbour, piece)
   }
 
+  /**
+   * How long an offer is under way: as measured, but no longer than the path and a few pieces before it explain. One behind our own pieces to
+   * the same peer takes as long as these, and more of them ready would make it longer yet: a node came to hold fourteen.
+   */
+  get #offerMs(): number {
+    const { answerMs, geometry } = this.#state
+    return Math.min(answerMs, this.#rttMs + MAX_PIECES_BEFORE_ANSWER * this.#model.pieceMs(geometry.pieceLength))
+  }
+
   /** Offers pieces until enough accepted requests and unanswered offers stand behind the flights. */
   #offer(nowMs: number): void {
     const { state, model } = this.#parts
     const { geometry, options } = state
     if (!options.offers || state.isLeaving || state.table.own.size === 0) return
-    const room = model.readyPieces(geometry.pieceLength, state.answerMs) - this.#offers.size - this.queueLength
+    const room = model.readyPieces(geometry.pieceLength, this.#offerMs) - this.#offers.size - this.queueLength
     if (room <= 0) return
     for (const budget of this.#budgets) if (!budget.canSpend(nowMs)) return
     // First those with whom nothing is under way in either direction: an offer or its answer would wait behind a whole piece on the
@@ -692,7 +705,8 @@ export class Uploader {
     }
     this.#stallMs = 0
     const pieceMs = this.#model.pieceMs(this.#state.geometry.pieceLength)
-    const stallMs = this.#model.rate === 0 ? 5000 : 3 * (this.#rttMs + (window + 1) * pieceMs) + 100
+    const stallMs =
+      this.#model.rate === 0 ? Math.max(5000, 4 * this.#state.firstPieceMs) : 3 * (this.#rttMs + (window + 1) * pieceMs) + 100
     for (const flight of this.#flights.values()) {
       if (flight.isStalled) continue
       if (nowMs - flight.startMs < stallMs) {

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { UplinkModel } from '../../src/engine/uplink-model.ts'
+
+const PIECE_BYTES = 262_144
+const RTT_MS = 20
+
+/** Pieces sent one after another, `pieceMs` apart, from `fromMs` on; the time when the last was acknowledged. */
+function deliver(model: UplinkModel, pieces: number, pieceMs: number, fromMs: number, isSample = true): number {
+  let nowMs = fromMs
+  for (let piece = 0; piece < pieces; piece++) {
+    const flight = model.start(0, piece, PIECE_BYTES, 0, nowMs)
+    nowMs += pieceMs
+    model.acknowledged(flight, isSample, RTT_MS, nowMs)
+  }
+  return nowMs
+}
+
+test('a slow uplink keeps its estimate although an acknowledgement takes longer than a window', () => {
+  const model = new UplinkModel(0)
+  let nowMs = deliver(model, 1, 4000, 0)
+  for (let piece = 0; piece < 20; piece++) {
+    nowMs = deliver(model, 1, 4000, nowMs)
+    assert.equal(model.pieceMs(PIECE_BYTES), 4000)
+  }
+})
+
+test('an estimate that no flight confirms any more is given up', () => {
+  const model = new UplinkModel(0)
+  const nowMs = deliver(model, 4, 200, 0)
+  assert.equal(model.pieceMs(PIECE_BYTES), 200)
+  // All of them stalled, by that estimate: they count for the end of the window, though not as samples.
+  deliver(model, 12, 1000, nowMs, false)
+  assert.equal(model.rate, 0)
+})
