@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
 import { boundSeconds, oneServerSeconds, resolveExperiment, SCENARIOS } from '../../bench/rig/experiment.ts'
-import { lineSplitter, parseHtbBytes } from '../../bench/rig/lab.ts'
+import { congestionCommands, lineSplitter, parseHtbBytes } from '../../bench/rig/lab.ts'
 import { percentile } from '../../bench/rig/report.ts'
 
 const values = {
@@ -22,6 +22,19 @@ test('The bound is the time of one file over one uplink and the last pieces of a
   const fileSeconds = (32 * 2 ** 20 * 8) / 20e6
   assert.equal(boundSeconds(experiment), fileSeconds * (1 + 3 / 128))
   assert.equal(oneServerSeconds(experiment), 8 * fileSeconds)
+})
+
+test("Congestion control is set on the route to the other hosts, and on no other; the machine's own stays when asked", () => {
+  const routes = [
+    { dst: 'default', gateway: '10.1.0.1', dev: 'eth0', flags: [] },
+    { dst: '10.1.0.0/16', protocol: 'kernel', scope: 'link', prefsrc: '10.1.0.2', flags: [] }
+  ]
+  assert.deepEqual(
+    congestionCommands(JSON.stringify(routes), 'eth0', 'cubic').map(command => command.join(' ')),
+    ['route replace 10.1.0.0/16 dev eth0 proto kernel scope link src 10.1.0.2 congctl cubic']
+  )
+  assert.equal(resolveExperiment(values).congestionControl, 'cubic')
+  assert.equal(resolveExperiment({ ...values, congestion: 'machine' }).congestionControl, undefined)
 })
 
 test('What cannot be run is refused with the option and the value named', () => {
