@@ -17,6 +17,12 @@ import type { Input, PeerKey, PeerSource } from './types.ts'
 /** Share of `maxNeighbours` that we fill by dialling. */
 const DIAL_SHARE = 0.7
 const MAX_DIALS = 8
+/**
+ * With this many neighbours a node has enough to begin with, and dials the others one by one, each after {@link DIAL_REST} times as long as dials
+ * take. Where many nodes start at once on busy machines a handshake takes seconds, and all of them together took minutes ahead of the first pieces.
+ */
+const ENOUGH_TO_BEGIN = 8
+const DIAL_REST = 2
 const DIAL_TIMEOUT_MS = 30_000
 const FIRST_RETRY_MS = 2000
 const MAX_RETRY_MS = 300_000
@@ -56,6 +62,9 @@ export class PeerSet {
   /** Nobody gives way to a newcomer before this time. */
   #replaceMs: number
   #findMs: number
+  /** What a dial usually takes, ms, and when the next may begin once there are enough neighbours. */
+  #dialMs = 0
+  #restUntilMs = 0
   #findBackoffMs = FIRST_FIND_MS
 
   constructor(state: SwarmState, random: Random, labels: Readonly<Record<string, string>>, nowMs: number) {
@@ -115,7 +124,7 @@ export class PeerSet {
     nowMs: number
   ): { neighbour: Neighbour; replaced: Neighbour | undefined } | undefined {
     const { neighbourOf, neighbours, options, table } = this.#state
-    this.#dialling.delete(peer)
+    this.#endDial(peer, nowMs)
     if (this.#state.isLeaving || this.isBanned(peer, nowMs) || neighbourOf.has(peer)) return undefined
     const replaced = neighbourOf.size >= options.maxNeighbours ? this.#findReplaceable(nowMs) : undefined
     if (neighbourOf.size >= options.maxNeighbours && replaced === undefined) return undefined
@@ -162,8 +171,16 @@ export class PeerSet {
     this.#candidates.set(peer, { key: peer, source, isSeeder: isSeeder === true, isNear, failures: 0, nextDialMs: 0 })
   }
 
-  dialFailed(peer: PeerKey, nowMs: number): void {
+  #endDial(peer: PeerKey, nowMs: number): void {
+    const sinceMs = this.#dialling.get(peer)
+    if (sinceMs === undefined) return
     this.#dialling.delete(peer)
+    this.#dialMs += (nowMs - sinceMs - this.#dialMs) / 4
+    this.#restUntilMs = nowMs + DIAL_REST * this.#dialMs
+  }
+
+  dialFailed(peer: PeerKey, nowMs: number): void {
+    this.#endDial(peer, nowMs)
     const candidate = this.#candidates.get(peer)
     if (candidate === undefined) return
     candidate.failures++
@@ -184,7 +201,7 @@ export class PeerSet {
     const target = Math.max(1, Math.round(maxNeighbours * DIAL_SHARE))
     const busy = state.neighbourOf.size + this.#dialling.size
     // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
-    let open = Math.min(MAX_DIALS - this.#dialling.size, maxNeighbours - busy)
+    let open = Math.min(this.#dialsAtOnce(nowMs) - this.#dialling.size, maxNeighbours - busy)
     let openAny = target - busy
     let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount()
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
@@ -202,6 +219,14 @@ export class PeerSet {
     this.#findMs = nowMs + this.#findBackoffMs * (0.75 + this.#random.nextFloat() / 2)
     this.#findBackoffMs = Math.min(MAX_FIND_MS, this.#findBackoffMs * 2)
     state.emit({ type: 'findPeers' })
+  }
+
+  #dialsAtOnce(nowMs: number): number {
+    // With labels we want all who are near soon, or pieces come from afar meanwhile.
+    if (Object.keys(this.#labels).length > 0) return MAX_DIALS
+    const missing = ENOUGH_TO_BEGIN - this.#state.neighbourOf.size
+    if (missing > 0) return Math.min(MAX_DIALS, missing)
+    return nowMs < this.#restUntilMs ? 0 : 1
   }
 
   assertInvariants(): void {
