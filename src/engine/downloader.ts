@@ -25,6 +25,7 @@ const NOBODY = -1
 const LATE_FACTOR = 3
 const MIN_LATE_MS = 2000
 const FIRST_LATE_MS = 5000
+const FIRST_LATE_FACTOR = 4
 /** The same when everything missing is on its way, in terms of what pieces usually take. */
 const ENDGAME_LATE_FACTOR = 2
 const MIN_ENDGAME_LATE_MS = 1000
@@ -49,6 +50,8 @@ const READER_DEPTH = 2
 const STARVED_PULLS = 2
 /** Nothing has come for this many times what a piece usually takes: starved. */
 const STARVED_FACTOR = 4
+/** How many times what a piece takes the number of its copies may need to double: an uplink is shared by some pieces. */
+const FIRST_PIECES_PER_DOUBLING = 3
 /** A piece that comes from the origin may be taken from a peer after this long. */
 const ORIGIN_LATE_MS = 5000
 
@@ -698,20 +701,21 @@ export class Downloader {
 
   #lateMs(neighbour: Neighbour): number {
     return neighbour.serviceMs === 0
-      ? Math.max(FIRST_LATE_MS, 4 * this.#state.firstPieceMs, 2 * LATE_FACTOR * this.#model.typicalMs)
+      ? Math.max(FIRST_LATE_MS, FIRST_LATE_FACTOR * this.#state.firstPieceMs, 2 * LATE_FACTOR * this.#model.typicalMs)
       : Math.max(MIN_LATE_MS, LATE_FACTOR * Math.max(neighbour.serviceMs, this.#model.typicalMs))
   }
 
   /**
-   * How long to wait for offers. Before the first piece twice as long: on slow links a crowd's first pieces take several seconds to go
-   * round, and whoever asks the seeder meanwhile makes it repeat itself (60 nodes at 2 Mbit/s: 1.22 instead of 1.10 T*).
+   * How long to wait for offers. Before the first piece longer: a crowd's first pieces double their number in some times what a piece takes, and whoever
+   * asks the seeder meanwhile makes it repeat itself (60 nodes at 2 Mbit/s: 1.22 instead of 1.10 T*; at 0.5 Mbit/s 1.68 instead of 1.21).
    */
   get #starvedMs(): number {
     const { starvedMs } = this.#state.options
     const { typicalMs } = this.#model
     if (typicalMs > 0) return Math.max(starvedMs, STARVED_FACTOR * typicalMs)
     const { firstPieceMs, neighbourOf } = this.#state
-    return Math.max(2 * starvedMs, 3 * firstPieceMs * (32 - Math.clz32(neighbourOf.size)))
+    const doublings = 32 - Math.clz32(neighbourOf.size)
+    return Math.max(2 * starvedMs, FIRST_PIECES_PER_DOUBLING * firstPieceMs * doublings)
   }
 
   #timeoutMs(neighbour: Neighbour): number {
