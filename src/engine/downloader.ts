@@ -719,10 +719,10 @@ export class Downloader {
   }
 
   #timeoutMs(neighbour: Neighbour): number {
-    const { options, firstPieceMs } = this.#state
+    const { options } = this.#state
     if (neighbour.serviceMs === 0) {
-      const patienceMs = TIMEOUT_FACTOR * Math.max(firstPieceMs, 2 * this.#model.typicalMs)
-      return Math.max(options.firstRequestTimeoutMs, Math.min(options.maxRequestTimeoutMs, patienceMs))
+      const patienceMs = Math.min(options.maxRequestTimeoutMs, 2 * TIMEOUT_FACTOR * this.#model.typicalMs)
+      return Math.max(options.firstRequestTimeoutMs, patienceMs)
     }
     return Math.min(options.maxRequestTimeoutMs, Math.max(MIN_TIMEOUT_MS, TIMEOUT_FACTOR * neighbour.serviceMs))
   }

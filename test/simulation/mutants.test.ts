@@ -37,9 +37,8 @@ const MUTANTS: Mutant[] = [
   {
     title: 'forgets a timeout',
     file: 'engine/downloader.ts',
-    find: 'const { options, firstPieceMs } = this.#state\n    if (neighbour.serviceMs === 0) {',
-    replace:
-      'const options = { maxRequestTimeoutMs: 1e9 }\n    const firstPieceMs = 1\n    if (neighbour.serviceMs >= 0) return 1e9\n    {',
+    find: 'const { options } = this.#state\n    if (neighbour.serviceMs === 0) {',
+    replace: 'const options = { maxRequestTimeoutMs: 1e9 }\n    if (neighbour.serviceMs >= 0) return 1e9\n    {',
     options: { ...BASE, uplink: 50_000, scenario: 'silent', engine: { maxRequestTimeoutMs: 2000, firstRequestTimeoutMs: 2000 } },
     caughtBy: /requests-settle: .* waits for|did not complete/
   },
