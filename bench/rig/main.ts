@@ -77,7 +77,9 @@ async function main(): Promise<number> {
     }
     experiment = resolveExperiment(values)
     const controls = (await readControl('available_congestion_control')).split(' ')
-    if (experiment.congestionControl !== undefined && !controls.includes(experiment.congestionControl)) {
+    // Where the list is unknown the rig cannot run at all, and says so below.
+    const isKnown = controls[0] !== 'unknown'
+    if (isKnown && experiment.congestionControl !== undefined && !controls.includes(experiment.congestionControl)) {
       throw new RangeError(`--congestion: this kernel has ${controls.join(', ')}, not ${experiment.congestionControl}`)
     }
     clients = values.clients.split(',').map(name => {
