@@ -99,6 +99,8 @@ export class Downloader {
   readonly #readers = new Map<string, Reader>()
   /** Offers that only the download limit keeps us from taking, oldest first. Turning them down would make the uploader back off. */
   #held: Held[] = []
+  /** Pieces whose sender failed us. Others were told that we expect them and will not offer them for long, so we ask by ourselves. */
+  readonly #orphans = new Set<number>()
   #duplicates = 0
   #lastPieceMs: number
   #tookOfferMs = Number.NEGATIVE_INFINITY
@@ -186,7 +188,9 @@ export class Downloader {
     for (const piece of pieces) {
       state.table.recordHave(neighbour.slot, piece)
       const status = state.status[piece]
-      if (status === HAVE) {
+      if (this.#from[piece] === neighbour.slot || this.#alsoFrom[piece] === neighbour.slot) {
+        // Our request, which crossed the offer, is the answer.
+      } else if (status === HAVE) {
         have ??= []
         have.push(piece)
       } else if (
@@ -235,7 +239,10 @@ export class Downloader {
       neighbour.chokedUntilMs = nowMs + (reason === 'full' ? 500 : 5000)
       neighbour.pullDepth = Math.max(1, neighbour.pullDepth >> 1)
     }
-    if (wasAsked) this.#release(neighbour, piece)
+    if (!wasAsked) return
+    this.#release(neighbour, piece)
+    // With another reason it says nothing that keeps us from asking the same peer again, for ever.
+    if (reason === 'missing' || reason === 'full' || reason === 'choked') this.#orphan(piece)
   }
 
   /** A piece arrived. False when it was never asked of this peer. */
@@ -287,10 +294,14 @@ export class Downloader {
     const bytes = state.geometry.pieceBytes(piece)
     this.bytesDownloaded -= bytes
     this.#waste(bytes)
+    this.#orphan(piece)
   }
 
   handleLeft(neighbour: Neighbour): void {
-    for (const piece of [...this.#pending]) this.#release(neighbour, piece)
+    for (const piece of [...this.#pending]) {
+      this.#release(neighbour, piece)
+      this.#orphan(piece)
+    }
     this.#asked[neighbour.slot] = undefined
   }
 
@@ -342,6 +353,7 @@ export class Downloader {
     if (state.isComplete || state.isPaused || state.isLeaving || state.storeFault !== undefined) return
     if (this.#readers.size > 0) this.#pullForReaders(nowMs)
     if (this.#held.length > 0) this.#takeHeld(nowMs)
+    if (this.#orphans.size > 0) this.#pullOrphans(nowMs)
     if (!state.options.offers) this.#pullFromAll(PULL_ONLY_DEPTH, nowMs)
   }
 
@@ -362,6 +374,7 @@ export class Downloader {
         neighbour.pullDepth = 1
         neighbour.chokedUntilMs = nowMs + 2000
         this.#withdraw(piece, undefined)
+        this.#orphan(piece)
       } else if (
         elapsed >= Math.min(endgameLateMs, this.#lateMs(neighbour)) &&
         this.#alsoFrom[piece] === NOBODY &&
@@ -651,6 +664,39 @@ export class Downloader {
       this.#request(holder, piece, true, nowMs)
       this.#state.send(holder, { type: 'request', pieces: [piece], urgent: false })
       pulls++
+    }
+  }
+
+  /** Notes that nobody sends the piece any more, if so. */
+  #orphan(piece: number): void {
+    if (this.#from[piece] === NOBODY) this.#orphans.add(piece)
+  }
+
+  /** Asks others for what senders failed to send. What nobody else has is left for offers. */
+  #pullOrphans(nowMs: number): void {
+    const state = this.#state
+    let batches: Map<Neighbour, number[]> | undefined
+    for (const piece of this.#orphans) {
+      const isWanted = state.status[piece] === MISSING && state.wants(piece) && this.#isFree(piece, nowMs)
+      if (isWanted && !this.#hasRoom(piece, nowMs)) break
+      const holder = isWanted ? this.#pickHolder(piece, NOBODY, nowMs) : undefined
+      if (holder !== undefined && !this.#maySpend(nowMs)) {
+        this.#wakeMs = Math.min(this.#wakeMs, this.#spendableMs(nowMs))
+        break
+      }
+      this.#orphans.delete(piece)
+      if (holder === undefined) continue
+      this.#request(holder, piece, true, nowMs)
+      batches ??= new Map()
+      const batch = batches.get(holder)
+      if (batch === undefined) batches.set(holder, [piece])
+      else batch.push(piece)
+    }
+    if (batches === undefined) return
+    for (const [holder, pieces] of batches) {
+      for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
+        state.send(holder, { type: 'request', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE), urgent: false })
+      }
     }
   }
 

@@ -139,8 +139,37 @@ describe('the downloading half', () => {
     const disconnect = outputs.find(output => output.type === 'disconnect')
     assert.ok(disconnect?.type === 'disconnect' && disconnect.peer === 'bad' && disconnect.banMs > 0)
     assert.equal(swarm.accepts('bad', 12), false)
-    assert.equal(sent(say(swarm, 'good', { type: 'offer', pieces: [3] }, 13), 'request').length, 1)
+    assert.deepEqual(sent(outputs, 'request', 'good'), [{ type: 'request', pieces: [3], urgent: false }])
     swarm.assertInvariants()
+  })
+
+  it('asks others at once for what the sender that left, paused or lost the piece did not send', () => {
+    const swarm = swarmOf(8, [])
+    join(swarm, 'sender', 8, 'all')
+    join(swarm, 'other', 8, 'all')
+    say(swarm, 'sender', { type: 'offer', pieces: [3] })
+    assert.deepEqual(sent(say(swarm, 'other', { type: 'offer', pieces: [3] }), 'reject', 'other')[0]?.reason, 'expected')
+    const outputs = swarm.handle({ type: 'peerLeft', peer: 'sender', reason: 'complete' }, 10)
+    // 'other' was told that somebody else sends it and would not offer it again for long.
+    assert.deepEqual(sent(outputs, 'request', 'other'), [{ type: 'request', pieces: [3], urgent: false }])
+
+    join(swarm, 'third', 8, 'all', 20)
+    for (const reason of ['choked', 'missing'] as const) {
+      const [from, to] = reason === 'choked' ? (['other', 'third'] as const) : (['third', 'fourth'] as const)
+      if (to === 'fourth') join(swarm, 'fourth', 8, 'all', 21)
+      const answered = say(swarm, from, { type: 'reject', pieces: [3], reason }, 30)
+      assert.deepEqual(sent(answered, 'request', to), [{ type: 'request', pieces: [3], urgent: false }])
+    }
+    // Nobody is left who has it: it waits for an offer.
+    assert.deepEqual(sent(say(swarm, 'fourth', { type: 'reject', pieces: [3], reason: 'missing' }, 40), 'request'), [])
+    swarm.assertInvariants()
+  })
+
+  it('does not turn down the offer that its own request crossed', () => {
+    const swarm = swarmOf(1, [])
+    join(swarm, 'a', 1, 'all')
+    swarm.handle({ type: 'readerMoved', reader: 'r', first: 0, last: 0, deadlineMs: 100 }, 10)
+    assert.deepEqual(say(swarm, 'a', { type: 'offer', pieces: [0] }, 11), [])
   })
 
   it('drops a piece that it never asked for and bans its sender', () => {
