@@ -16,6 +16,11 @@ const READY_PIECES = 3
 const READY_PIECES_WIDE = 12
 const WIDE_RATIO = 2
 const SLOW_ANSWER = 0.35
+/**
+ * Shortest time that the limit covers, in ms, as the uplink's window (uplink-model.ts): event loops, hashing and disk of both ends work on different
+ * pieces at once. Without it 4 to 8 pieces were under way on loopback where the sender's window was 25, and the link stood idle half of the time.
+ */
+const MIN_PIPE_MS = 40
 /** Arrivals over which the usual rate is taken, and that of a burst. */
 const USUAL_ARRIVALS = 16
 const BURST_ARRIVALS = 4
@@ -101,7 +106,8 @@ export class DownlinkModel {
     const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)
     if (rate === 0) return READY_PIECES + 1
     return (
-      Math.floor((rate * serviceMs) / pieceBytes) + (this.#isRefusalDear(pieceBytes, answerMs) ? READY_PIECES_WIDE : READY_PIECES)
+      Math.floor((rate * Math.max(serviceMs, MIN_PIPE_MS)) / pieceBytes) +
+      (this.#isRefusalDear(pieceBytes, answerMs) ? READY_PIECES_WIDE : READY_PIECES)
     )
   }
 }
