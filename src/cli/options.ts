@@ -221,7 +221,7 @@ export const OPTIONS = {
   seed: () => option('--seed', 'go on serving afterwards until stopped'),
   noLinger: () => option('--no-linger', 'leave at once when done, even while others draw on this node'),
   name: () => option('--name <name>', "name in the manifest (default: the file's)"),
-  pieceLength: () => option('--piece-length <size>', 'a power of two (default: 256KiB, more above 4 GiB)', pieceLength),
+  pieceLength: () => option('--piece-length <size>', 'a power of two (default: 256KiB, to 1MiB above 256 MiB)', pieceLength),
   rehash: () => option('--rehash', 'hash again even if the file looks unchanged')
 }
 

@@ -119,6 +119,8 @@ class RawTls implements ConnectionEncrypter {
     const certificate = await createCertificate(this.#components.privateKey)
     return createSecureContext({
       ...certificate,
+      // None: certificates are self-signed. Without this line Node parses the 140 of the web, 10 ms at every start.
+      ca: [],
       minVersion: 'TLSv1.3',
       maxVersion: 'TLSv1.3',
       ciphers: CIPHERS,

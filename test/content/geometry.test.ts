@@ -50,9 +50,16 @@ test('the pieces of a range are those that hold its first and last byte, and no 
 })
 
 test('the default piece length is 256 KiB, grows with the content and always fits it', () => {
+  const MIB = 2 ** 20
+  const GIB = 2 ** 30
   assert.equal(defaultPieceLength(0), DEFAULT_PIECE_LENGTH)
-  assert.equal(defaultPieceLength(2 ** 32), DEFAULT_PIECE_LENGTH)
-  assert.equal(defaultPieceLength(2 ** 32 + 1), 2 * DEFAULT_PIECE_LENGTH)
+  // At most 512 pieces until one has 1 MiB ...
+  assert.equal(defaultPieceLength(128 * MIB), DEFAULT_PIECE_LENGTH)
+  assert.equal(defaultPieceLength(128 * MIB + 1), 2 * DEFAULT_PIECE_LENGTH)
+  assert.equal(defaultPieceLength(256 * MIB + 1), MIB)
+  // ... and from there at most 16,384.
+  assert.equal(defaultPieceLength(16 * GIB), MIB)
+  assert.equal(defaultPieceLength(16 * GIB + 1), 2 * MIB)
   fc.assert(
     fc.property(fc.integer({ min: 0, max: MAX_CONTENT_LENGTH }), length => {
       const pieceLength = defaultPieceLength(length)
