@@ -25,6 +25,11 @@ import type { LinkHandlers, PeerLink } from './types.ts'
 
 /** Longest single send: the 65,519 bytes that fit one noise record, less the multiplexer's header. */
 const SEND_BYTES = 65_519 - 12
+/** The same where the last send left within {@link QUICK_SEND_MS}: each costs a round of events and a system call (1 to 8: a tenth of all CPU). */
+const QUICK_SEND_BYTES = 256 * 1024
+const QUICK_SEND_MS = 20
+/** A send that took longer than this is followed by short ones: a slow peer must be seen to take something now and then. */
+const SLOW_SEND_MS = 200
 /** No more is handed to the stream while it holds this much that it could not pass on. */
 const HIGH_WATER_BYTES = 256 * 1024
 /** A peer that lets this much control traffic pile up does not read. */
@@ -103,6 +108,8 @@ export class StreamLink implements PeerLink {
   #settling: QueuedPiece | undefined
   /** Handed over, but still referred to below. */
   readonly #releasing = new Set<QueuedPiece>()
+  /** Longest send of a piece's bytes for now. */
+  #sendBytes = SEND_BYTES
   #pumpQueued = false
   #pumping = false
   /** Since when the stream takes nothing although something waits; and since when a frame is incomplete. */
@@ -312,7 +319,7 @@ export class StreamLink implements PeerLink {
           this.#blockedMs ??= performance.now()
           return
         }
-        this.#blockedMs = undefined
+        this.#endBlock()
         this.#settle()
         const next = this.#nextSend()
         if (next === undefined) {
@@ -328,6 +335,15 @@ export class StreamLink implements PeerLink {
     } finally {
       this.#pumping = false
     }
+  }
+
+  /** The stream takes something: how long the last send took says how long the next may be. */
+  #endBlock(): void {
+    if (this.#blockedMs === undefined) return
+    const tookMs = performance.now() - this.#blockedMs
+    this.#blockedMs = undefined
+    if (tookMs <= QUICK_SEND_MS) this.#sendBytes = QUICK_SEND_BYTES
+    else if (tookMs > SLOW_SEND_MS) this.#sendBytes = SEND_BYTES
   }
 
   /** The last piece is handed over, and there is room for more. */
@@ -378,7 +394,7 @@ export class StreamLink implements PeerLink {
   #nextOfPiece(piece: QueuedPiece): Uint8Array | Uint8ArrayList {
     const from = this.#currentBytes
     const head = from === 0 ? encodePieceHeader(piece.header.piece, piece.header.bytes) : undefined
-    const end = Math.min(piece.data.byteLength, from + SEND_BYTES - (head?.byteLength ?? 0))
+    const end = Math.min(piece.data.byteLength, from + this.#sendBytes - (head?.byteLength ?? 0))
     const view = piece.data.subarray(from, end)
     this.#currentBytes = end
     if (end === piece.data.byteLength) {
