@@ -45,6 +45,8 @@ const MAX_LOOKS = 512
 export const MAX_READERS = 64
 /** Pieces of a reader's window asked for ahead. */
 const READER_AHEAD = 32
+/** The same until its first piece is there: what other peers send sooner would stand before that on the downlink. */
+const READER_START = 3
 /** Urgent requests waiting at one peer. */
 const READER_DEPTH = 2
 const STARVED_PULLS = 2
@@ -71,6 +73,8 @@ interface Reader {
   deadlineMs: number
   /** When it came to stand at `first`. */
   movedMs: number
+  /** The first piece that it asked for has not come yet. */
+  isStarting: boolean
 }
 
 /** How long a near neighbour's word that it fetches a piece keeps us from taking it from afar. */
@@ -308,7 +312,19 @@ export class Downloader {
   handleReaderMoved(reader: string, first: number, last: number, deadlineMs: number, nowMs: number): void {
     const known = this.#readers.get(reader)
     if (known === undefined && this.#readers.size >= MAX_READERS) return
-    this.#readers.set(reader, { first, last, deadlineMs, movedMs: known?.first === first ? known.movedMs : nowMs })
+    const jumped = known === undefined || first > known.last || first < known.first
+    const movedMs = known?.first === first ? known.movedMs : nowMs
+    this.#readers.set(reader, {
+      first,
+      last,
+      deadlineMs,
+      movedMs,
+      isStarting: jumped || (known.isStarting && known.first === first)
+    })
+    // What is on its way for nobody to read would only stand in its way on the downlink. (What comes all the same is kept.)
+    if (jumped && this.#isReaderBehind) {
+      for (const piece of [...this.#pending]) if (!this.isWaitingForReader(piece)) this.#withdraw(piece, undefined)
+    }
   }
 
   /** Where readers stand. */
@@ -405,7 +421,9 @@ export class Downloader {
 
   /** Pieces that a reader waits for and that nobody has been asked for. */
   isWaitingForReader(piece: number): boolean {
-    for (const { first, last } of this.#readers.values()) if (piece >= first && piece <= last) return true
+    for (const { first, last, isStarting } of this.#readers.values()) {
+      if (piece >= first && piece <= (isStarting ? first + READER_START - 1 : last)) return true
+    }
     return false
   }
 
@@ -601,6 +619,8 @@ export class Downloader {
     for (let ahead = 0; ahead < READER_AHEAD; ahead++) {
       for (const reader of this.#readers.values()) {
         const piece = reader.first + ahead
+        if (reader.isStarting && state.status[reader.first] !== MISSING) reader.isStarting = false
+        if (reader.isStarting && ahead >= READER_START) continue
         if (piece > reader.last || state.status[piece] !== MISSING || !state.wants(piece)) continue
         const from = this.#from[piece] as number
         if (from !== NOBODY) {
@@ -638,7 +658,9 @@ export class Downloader {
     for (const neighbour of this.#state.neighbours) {
       if (neighbour === undefined || neighbour.slot === except || neighbour.chokedUntilMs > nowMs) continue
       if (!this.#state.table.slotHolds(neighbour.slot, piece) || this.#asked[neighbour.slot]?.has(piece) === true) continue
-      const ms = (neighbour.serviceMs === 0 ? 100 : neighbour.serviceMs) * (1 + neighbour.pending) * (1 + neighbour.timeoutsInRow)
+      // A request waits behind the pieces that we are sending it.
+      const before = neighbour.pending + neighbour.inFlight
+      const ms = (neighbour.serviceMs === 0 ? 100 : neighbour.serviceMs) * (1 + before) * (1 + neighbour.timeoutsInRow)
       if (ms < bestMs) {
         best = neighbour
         bestMs = ms

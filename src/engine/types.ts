@@ -65,8 +65,8 @@ export type Input =
 
 export type Output =
   | { type: 'send'; peer: PeerKey; message: Message }
-  /** Read the piece from the store and send it. Answer with `pieceServed`. */
-  | { type: 'servePiece'; peer: PeerKey; piece: number }
+  /** Read the piece from the store and send it, an urgent one before those that have not begun. Answer with `pieceServed`. */
+  | { type: 'servePiece'; peer: PeerKey; piece: number; isUrgent: boolean }
   /** Do not start sending this piece if it has not begun; then answer `pieceServed` with 0 bytes. */
   | { type: 'cancelServe'; peer: PeerKey; piece: number }
   /** Verify and store the piece just received, then hand in pieceVerified, pieceCorrupt or storeFailed. */

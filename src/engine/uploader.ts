@@ -6,8 +6,8 @@
  * requested, and keeps only as much in flight as the uplink carries. Requests without an offer are served too: urgent ones (a reader
  * waits) first, others as if they had been offered, and in any case after {@link PATIENCE_MS}.
  *
- * Bounds: offers and queue by the uplink model's window, wishes by `maxQueuedPerPeer`, flights by the window plus one stalled
- * flight per slow neighbour. Used by swarm.ts.
+ * Bounds: offers and queue by the uplink model's window, wishes by `maxQueuedPerPeer`, flights by the window plus {@link URGENT_PIECES}
+ * and one stalled flight per slow neighbour. Used by swarm.ts.
  */
 
 import type { Random } from '../util/random.ts'
@@ -27,6 +27,8 @@ const OFFER_TIMEOUT_MS = 4000
 const MAX_OFFERS_IGNORED = 8
 /** A sent piece is forgotten when its receiver says nothing for so long. */
 const FLIGHT_TIMEOUT_MS = 60_000
+/** Urgent pieces in flight whatever the window: behind a full one they would wait until a slow receiver has taken something. */
+const URGENT_PIECES = 4
 const UNKNOWN_RTT_MS = 20
 /** Pieces looked at for one choice, so that a choice costs a bounded time. */
 const MAX_LOOKS = 512
@@ -73,6 +75,7 @@ interface Offered {
 interface Queued {
   readonly slot: number
   readonly piece: number
+  readonly isUrgent: boolean
 }
 
 export class Uploader {
@@ -84,6 +87,8 @@ export class Uploader {
   readonly #urgent: Queued[] = []
   readonly #ready: Queued[] = []
   readonly #flights = new Map<number, Flight>()
+  /** Those of {@link #flights} that a reader waits for. */
+  readonly #urgentFlights = new Set<number>()
   /** Flights that count as filling the uplink. */
   #counted = 0
   /** Typical round trip to the receivers of late, in ms. */
@@ -380,15 +385,15 @@ export class Uploader {
     if (this.queueLength === 0 && this.#wishers === 0) return
     const window = model.windowPieces(geometry.pieceLength, this.#rttMs)
     if (this.#counted >= window || options.maxUploadSlots > 0) this.#findStalled(nowMs, window)
-    if (this.#counted >= window) return
-    this.#serveAged(nowMs, window)
-    while (this.#counted < window) {
+    if (this.#counted < window) this.#serveAged(nowMs, window)
+    // A reader waits for those: they go before pieces that are waiting for the uplink below us.
+    while (this.#counted < window || (this.#urgent.length > 0 && this.#urgentFlights.size < URGENT_PIECES)) {
       for (const budget of this.#budgets) {
         if (budget.canSpend(nowMs)) continue
         this.#wakeMs = Math.min(this.#wakeMs, budget.readyMs(nowMs))
         return
       }
-      const entry = this.#takeNext(options.maxUploadSlots)
+      const entry = this.#takeNext(this.#counted < window ? [this.#urgent, this.#ready] : [this.#urgent], options.maxUploadSlots)
       if (entry === undefined) return
       const neighbour = neighbours[entry.slot] as Neighbour
       const bytes = geometry.pieceBytes(entry.piece)
@@ -396,16 +401,17 @@ export class Uploader {
       this.#rttMs += ((neighbour.rttMs ?? UNKNOWN_RTT_MS) - this.#rttMs) / 16
       const flight = model.start(entry.slot, entry.piece, bytes, this.#counted, nowMs)
       this.#flights.set(entry.piece * KEY_STRIDE + entry.slot, flight)
+      if (entry.isUrgent) this.#urgentFlights.add(entry.piece * KEY_STRIDE + entry.slot)
       neighbour.inFlight++
       this.#counted++
       state.table.recordExpects(entry.slot, entry.piece)
-      state.emit({ type: 'servePiece', peer: neighbour.key, piece: entry.piece })
+      state.emit({ type: 'servePiece', peer: neighbour.key, piece: entry.piece, isUrgent: entry.isUrgent })
     }
   }
 
   /** The next request whose neighbour may be sent to, removed from its queue. */
-  #takeNext(maxSlots: number): Queued | undefined {
-    for (const queue of [this.#urgent, this.#ready]) {
+  #takeNext(queues: readonly Queued[][], maxSlots: number): Queued | undefined {
+    for (const queue of queues) {
       for (let index = 0; index < queue.length; index++) {
         const entry = queue[index] as Queued
         const neighbour = this.#state.neighbours[entry.slot] as Neighbour
@@ -735,7 +741,9 @@ export class Uploader {
   }
 
   #endFlight(neighbour: Neighbour, flight: Flight): void {
-    this.#flights.delete(flight.piece * KEY_STRIDE + flight.slot)
+    const key = flight.piece * KEY_STRIDE + flight.slot
+    this.#flights.delete(key)
+    this.#urgentFlights.delete(key)
     neighbour.inFlight--
     if (!flight.isStalled) this.#counted--
   }
@@ -744,7 +752,7 @@ export class Uploader {
     this.#forgetWish(neighbour, piece)
     const offer = this.#offers.get(piece * KEY_STRIDE + neighbour.slot)
     if (offer !== undefined) this.#dropOffer(neighbour, offer)
-    queue.push({ slot: neighbour.slot, piece })
+    queue.push({ slot: neighbour.slot, piece, isUrgent: queue === this.#urgent })
     neighbour.queued++
     neighbour.fullBackoffMs = 0
     this.#state.table.recordExpects(neighbour.slot, piece)

@@ -68,6 +68,7 @@ export interface StreamLinkInit {
 interface QueuedPiece {
   header: PieceHeader
   data: Uint8Array
+  isUrgent: boolean
   resolve(isReleased: boolean): void
   reject(err: Error): void
 }
@@ -195,7 +196,7 @@ export class StreamLink implements PeerLink {
     this.#queuePump()
   }
 
-  sendPiece(header: PieceHeader, data: Uint8Array): Promise<boolean> {
+  sendPiece(header: PieceHeader, data: Uint8Array, isUrgent = false): Promise<boolean> {
     if (data.byteLength !== header.bytes)
       throw new RangeError(`piece of ${data.byteLength} bytes with a header of ${header.bytes}`)
     return new Promise((resolve, reject) => {
@@ -203,7 +204,8 @@ export class StreamLink implements PeerLink {
         reject(new Error(`link ended: ${this.#ended}`))
         return
       }
-      this.#pieces.push({ header, data, resolve, reject })
+      const before = isUrgent ? this.#pieces.findIndex(piece => !piece.isUrgent) : -1
+      this.#pieces.splice(before < 0 ? this.#pieces.length : before, 0, { header, data, isUrgent, resolve, reject })
       this.#queuePump()
     })
   }

@@ -62,9 +62,9 @@ export interface PeerLink {
   /**
    * Sends a piece frame: header, then `data`. Resolves when the transport took the last byte and has room for more: with true when nothing refers to `data` any
    * more (it may be given back to a pool), with false when it is still kept by reference somewhere. Rejects when the link ended; then `data`
-   * must be left to the garbage collector. Control messages may overtake queued pieces.
+   * must be left to the garbage collector. Control messages may overtake queued pieces, and urgent pieces others.
    */
-  sendPiece(header: PieceHeader, data: Uint8Array): Promise<boolean>
+  sendPiece(header: PieceHeader, data: Uint8Array, isUrgent?: boolean): Promise<boolean>
   /** Says goodbye with the reason and ends the stream. Idempotent. */
   close(reason: string): void
 }

@@ -349,7 +349,7 @@ export class SwarmDriver {
         this.#links.get(output.peer)?.send(this.#withAddresses(output.message))
         break
       case 'servePiece':
-        void this.#serve(output.peer, output.piece)
+        void this.#serve(output.peer, output.piece, output.isUrgent)
         break
       case 'cancelServe':
         this.#cancelled.add(`${output.peer} ${output.piece}`)
@@ -421,7 +421,7 @@ export class SwarmDriver {
     return { type: 'peers', peers }
   }
 
-  async #serve(peer: string, piece: number): Promise<void> {
+  async #serve(peer: string, piece: number, isUrgent: boolean): Promise<void> {
     const link = this.#links.get(peer)
     const { uploadSlots, uploadCount, host, geometry, store } = this.#init
     let sent = 0
@@ -434,7 +434,7 @@ export class SwarmDriver {
         host.buffers.give(buffer)
         return
       }
-      const isTaken = await uploadCount.during(() => link.sendPiece({ piece, bytes: data.byteLength }, data))
+      const isTaken = await uploadCount.during(() => link.sendPiece({ piece, bytes: data.byteLength }, data, isUrgent))
       if (isTaken) host.buffers.give(buffer)
       sent = data.byteLength
       const nowMs = performance.now()

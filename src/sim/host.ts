@@ -10,6 +10,7 @@ export interface Transfer {
   readonly to: SimPeer
   readonly piece: number
   readonly bytes: number
+  readonly isUrgent: boolean
   startMs: number
 }
 

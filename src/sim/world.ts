@@ -441,7 +441,7 @@ export class World {
   #performOther(peer: SimPeer, output: Exclude<Output, { type: 'send' }>): void {
     switch (output.type) {
       case 'servePiece':
-        this.#serve(peer, output.peer, output.piece)
+        this.#serve(peer, output.peer, output.piece, output.isUrgent)
         return
       case 'cancelServe': {
         const { queue } = peer.host
@@ -529,7 +529,7 @@ export class World {
     })
   }
 
-  #serve(peer: SimPeer, key: string, piece: number): void {
+  #serve(peer: SimPeer, key: string, piece: number, isUrgent: boolean): void {
     const link = peer.links.get(key)
     const bytes = this.geometry.pieceBytes(piece)
     if (link?.isOpen !== true || peer.behaviour === 'free-rider' || peer.behaviour === 'silent') {
@@ -540,7 +540,9 @@ export class World {
       return
     }
     link.piecesQueued++
-    peer.host.queue.push({ from: peer, to: link.to, piece, bytes, startMs: 0 })
+    const { queue } = peer.host
+    const before = isUrgent ? queue.findIndex(transfer => !transfer.isUrgent) : -1
+    queue.splice(before < 0 ? queue.length : before, 0, { from: peer, to: link.to, piece, bytes, isUrgent, startMs: 0 })
     this.#startSending(peer.host)
   }
 

@@ -113,6 +113,30 @@ describe('the uploading half', () => {
     say(swarm, 'b', { type: 'request', pieces: [9], urgent: false })
     assert.equal(outputs.find(output => output.type === 'servePiece')?.peer, 'a')
   })
+
+  it('starts an urgent piece although its window is full, and so only a few', () => {
+    const swarm = swarmOf(64, 'all')
+    join(swarm, 'slow', 64, [])
+    join(swarm, 'reader', 64, [])
+    const [offer] = sent(tickUntil(swarm, 0, 10), 'offer', 'slow')
+    const pieces = offer?.pieces ?? [0, 1]
+    const waiting = Array.from({ length: 20 }, (_, index) => index)
+    // Never acknowledged: what was started stays under way.
+    const started = [
+      ...say(swarm, 'slow', { type: 'request', pieces, urgent: false }, 11),
+      ...say(swarm, 'slow', { type: 'request', pieces: waiting, urgent: false }, 11)
+    ]
+    const before = swarm.snapshot()
+    assert.ok(started.length > 0 && before.inFlight >= before.window)
+    const outputs = say(
+      swarm,
+      'reader',
+      { type: 'request', pieces: Array.from({ length: 16 }, (_, index) => 40 + index), urgent: true },
+      12
+    )
+    const urgent = outputs.filter(output => output.type === 'servePiece' && output.isUrgent)
+    assert.ok(urgent.length >= 1 && urgent.length <= 8, `${urgent.length}`)
+  })
 })
 
 describe('the downloading half', () => {
@@ -202,6 +226,44 @@ describe('the downloading half', () => {
     const [request] = sent(outputs, 'request', 'a')
     assert.equal(request?.urgent, true)
     assert.equal(request?.pieces[0], 40)
+  })
+
+  it('clears the way for a reader that comes or jumps', () => {
+    const swarm = swarmOf(64, [])
+    join(swarm, 'a', 64, 'all')
+    join(swarm, 'b', 64, 'all')
+    const [first] = sent(say(swarm, 'a', { type: 'offer', pieces: [3] }, 1), 'request', 'a')
+    assert.deepEqual(first?.pieces, [3])
+    const come = swarm.handle({ type: 'readerMoved', reader: 'r', first: 40, last: 50, deadlineMs: 100 }, 10)
+    assert.deepEqual(sent(come, 'cancel', 'a'), [{ type: 'cancel', pieces: [3] }])
+    // Only what it needs to start, until it has its first piece: others would come before that.
+    const asked = sent(come, 'request').flatMap(({ pieces }) => pieces)
+    assert.deepEqual(asked.sort(), [40, 41, 42])
+    const on = swarm.handle({ type: 'readerMoved', reader: 'r', first: 41, last: 51, deadlineMs: 100 }, 20)
+    assert.deepEqual(sent(on, 'cancel'), [])
+    const jump = swarm.handle({ type: 'readerMoved', reader: 'r', first: 8, last: 18, deadlineMs: 100 }, 30)
+    assert.ok(sent(jump, 'cancel').some(({ pieces }) => pieces.includes(41)))
+    swarm.assertInvariants()
+  })
+
+  it('asks for what a reader waits for where no piece of ours stands before the request', () => {
+    const swarm = swarmOf(64, [1, 2])
+    join(
+      swarm,
+      'busy',
+      64,
+      Array.from({ length: 62 }, (_, index) => index + 2)
+    )
+    join(
+      swarm,
+      'idle',
+      64,
+      Array.from({ length: 62 }, (_, index) => index + 2)
+    )
+    const served = say(swarm, 'busy', { type: 'request', pieces: [1], urgent: true }, 1)
+    assert.ok(served.some(output => output.type === 'servePiece' && output.peer === 'busy'))
+    const outputs = swarm.handle({ type: 'readerMoved', reader: 'r', first: 40, last: 40, deadlineMs: 100 }, 10)
+    assert.deepEqual(sent(outputs, 'request', 'idle')[0]?.pieces, [40])
   })
 
   it('says why it waits', () => {

@@ -77,6 +77,25 @@ describe('a host', () => {
     assert.deepEqual(await right.closed.until(1, 'end'), ['enough'])
   })
 
+  it('sends urgent pieces before those that have not begun, each kind in order', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    const listener = listenerFor(ROOT)
+    b.listen(listener)
+    const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
+    const [right] = await listener.links.until(1, 'link')
+    assert.ok(right)
+    left.link.send({ type: 'request', pieces: [1, 2, 3, 4], urgent: false })
+    await right.messages.until(1, 'message')
+    const data = new Uint8Array(1000)
+    for (const piece of [1, 2, 3, 4]) void right.link.sendPiece({ piece, bytes: data.byteLength }, data, piece > 2)
+    const pieces = await left.pieces.until(4, 'pieces')
+    assert.deepEqual(
+      pieces.map(({ header }) => header.piece),
+      [3, 4, 1, 2]
+    )
+  })
+
   it('says goodbye on all links when it stops', async () => {
     const a = await hosts.create()
     const b = await hosts.create()
