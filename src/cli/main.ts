@@ -9,6 +9,8 @@ export {}
 // The first with node:sqlite.
 const OLDEST_MAJOR = 22
 const OLDEST_MINOR = 13
+/** V8's flags are no interface: an unknown one writes an error line. */
+const NEWEST_TRIED_MAJOR = 24
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 if (major < OLDEST_MAJOR || (major === OLDEST_MAJOR && minor < OLDEST_MINOR)) {
@@ -20,6 +22,10 @@ if (major < OLDEST_MAJOR || (major === OLDEST_MAJOR && minor < OLDEST_MINOR)) {
 
 const { enableCompileCache } = await import('node:module')
 enableCompileCache()
+// V8 lets the space for new objects grow to 64 MiB and seldom shrinks it: a seeder idle with 50 neighbours came to hold 290 MB, of which 25 were in
+// use. As small as it is now it costs nothing measurable; from the very start it would (a get of 1 MiB takes 8 % longer).
+const { setFlagsFromString } = await import('node:v8')
+if (major <= NEWEST_TRIED_MAJOR) setTimeout(() => setFlagsFromString('--semi-space-growth-factor=1'), 300).unref()
 const { run } = await import('./program.ts')
 const code = await run(process.argv.slice(2))
 // Everything is stopped and written; timers that libp2p leaves behind would hold the process for another second.
