@@ -421,17 +421,20 @@ export class Downloader {
 
   /** Pieces that a reader waits for and that nobody has been asked for. */
   isWaitingForReader(piece: number): boolean {
-    for (const { first, last, isStarting } of this.#readers.values()) {
-      if (piece >= first && piece <= (isStarting ? first + READER_START - 1 : last)) return true
-    }
+    for (const reader of this.#readers.values()) if (piece >= reader.first && piece <= this.#lastWanted(reader)) return true
     return false
+  }
+
+  /** The end of what a reader waits for now. While its first piece can be had and is not there, that and the next few. */
+  #lastWanted({ first, last, isStarting }: Reader): number {
+    return isStarting && this.#state.table.holdersOf(first) > 0 ? Math.min(last, first + READER_START - 1) : last
   }
 
   /** A reader lacks something of its window that can be had: until it has that, other pieces would only stand in its way on the downlink. */
   get #isReaderBehind(): boolean {
-    for (const { first, last } of this.#readers.values()) {
-      const end = Math.min(last, first + READER_AHEAD - 1)
-      for (let piece = first; piece <= end; piece++)
+    for (const reader of this.#readers.values()) {
+      const end = Math.min(this.#lastWanted(reader), reader.first + READER_AHEAD - 1)
+      for (let piece = reader.first; piece <= end; piece++)
         if (this.#state.status[piece] === MISSING && this.#state.wants(piece) && this.#state.table.holdersOf(piece) > 0)
           return true
     }
@@ -620,8 +623,7 @@ export class Downloader {
       for (const reader of this.#readers.values()) {
         const piece = reader.first + ahead
         if (reader.isStarting && state.status[reader.first] !== MISSING) reader.isStarting = false
-        if (reader.isStarting && ahead >= READER_START) continue
-        if (piece > reader.last || state.status[piece] !== MISSING || !state.wants(piece)) continue
+        if (piece > this.#lastWanted(reader) || state.status[piece] !== MISSING || !state.wants(piece)) continue
         const from = this.#from[piece] as number
         if (from !== NOBODY) {
           // The reader's next piece is worth a second request when its sender is slow.

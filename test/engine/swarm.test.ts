@@ -246,6 +246,21 @@ describe('the downloading half', () => {
     swarm.assertInvariants()
   })
 
+  it('goes on with the rest of the window, and with others, where what a reader needs first cannot be had', () => {
+    const swarm = swarmOf(64, [])
+    join(swarm, 'a', 64, [44, 45, 63])
+    const outputs = swarm.handle({ type: 'readerMoved', reader: 'r', first: 40, last: 50, deadlineMs: 100 }, 10)
+    assert.deepEqual(
+      sent(outputs, 'request', 'a').flatMap(({ pieces }) => pieces),
+      [44, 45]
+    )
+    for (const piece of [44, 45]) {
+      swarm.handle({ type: 'pieceReceived', peer: 'a', piece, bytes: PIECE_BYTES }, 20)
+      swarm.handle({ type: 'pieceVerified', piece, peer: 'a' }, 20)
+    }
+    assert.deepEqual(sent(say(swarm, 'a', { type: 'offer', pieces: [63] }, 21), 'request')[0]?.pieces, [63])
+  })
+
   it('asks for what a reader waits for where no piece of ours stands before the request', () => {
     const swarm = swarmOf(64, [1, 2])
     join(
