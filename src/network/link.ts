@@ -25,7 +25,7 @@ import type { LinkHandlers, PeerLink } from './types.ts'
 
 /** Longest single send: the 65,519 bytes that fit one noise record, less the multiplexer's header. */
 const SEND_BYTES = 65_519 - 12
-/** The same where the last send left within {@link QUICK_SEND_MS}: each costs a round of events and a system call (1 to 8: a tenth of all CPU). */
+/** The same where the last send left within {@link QUICK_SEND_MS}: each costs a round of events and a system call (1 to 8: 4 to 9 % of all CPU). */
 const QUICK_SEND_BYTES = 256 * 1024
 const QUICK_SEND_MS = 20
 /** A send that took longer than this is followed by short ones: a slow peer must be seen to take something now and then. */
