@@ -34,7 +34,7 @@ test('nothing is known of answers: the downlink counts as narrow', () => {
 
 test('a fast downlink takes what comes in 40 ms, however soon a piece is there', () => {
   const model = new DownlinkModel(0)
-  // 256 KiB each 0.8 ms (320 MB/s), each 2 ms after its request.
+  // 256 KiB each 0.8 ms (320 MB/s), each 2.4 ms after its request.
   for (let piece = 1; piece <= 64; piece++) model.record(PIECE_BYTES, Math.max(0, piece - 3) * PIECE_BYTES, 2.4, piece * 0.8)
   const pieces = model.limitPieces(PIECE_BYTES, 1)
   assert.ok(pieces >= 40 / 0.8 && pieces < 2 * (40 / 0.8), `${pieces}`)

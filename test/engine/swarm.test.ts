@@ -263,18 +263,9 @@ describe('the downloading half', () => {
 
   it('asks for what a reader waits for where no piece of ours stands before the request', () => {
     const swarm = swarmOf(64, [1, 2])
-    join(
-      swarm,
-      'busy',
-      64,
-      Array.from({ length: 62 }, (_, index) => index + 2)
-    )
-    join(
-      swarm,
-      'idle',
-      64,
-      Array.from({ length: 62 }, (_, index) => index + 2)
-    )
+    const rest = Array.from({ length: 62 }, (_, index) => index + 2)
+    join(swarm, 'busy', 64, rest)
+    join(swarm, 'idle', 64, rest)
     const served = say(swarm, 'busy', { type: 'request', pieces: [1], urgent: true }, 1)
     assert.ok(served.some(output => output.type === 'servePiece' && output.peer === 'busy'))
     const outputs = swarm.handle({ type: 'readerMoved', reader: 'r', first: 40, last: 40, deadlineMs: 100 }, 10)

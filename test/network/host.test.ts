@@ -8,6 +8,18 @@ afterEach(() => hosts.stop())
 
 const ROOT = rootOf(1)
 
+/** Both ends of one link between two new hosts. */
+async function connected(): Promise<[RecordedLink, RecordedLink]> {
+  const a = await hosts.create()
+  const b = await hosts.create()
+  const listener = listenerFor(ROOT)
+  b.listen(listener)
+  const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
+  const [right] = await listener.links.until(1, 'link')
+  assert.ok(right)
+  return [left, right]
+}
+
 describe('a host', () => {
   for (const [left, right, expected] of [
     ['tls', 'tls', 'tls'],
@@ -56,13 +68,7 @@ describe('a host', () => {
   })
 
   it('carries messages and pieces both ways, and the reason of a goodbye', async () => {
-    const a = await hosts.create()
-    const b = await hosts.create()
-    const listener = listenerFor(ROOT)
-    b.listen(listener)
-    const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
-    const [right] = await listener.links.until(1, 'link')
-    assert.ok(right)
+    const [left, right] = await connected()
     left.link.send({ type: 'bitfield', bits: new Uint8Array(8) })
     left.link.send({ type: 'request', pieces: [3, 5], urgent: false })
     assert.deepEqual((await right.messages.until(2, 'message')).at(1), { type: 'request', pieces: [3, 5], urgent: false })
@@ -78,13 +84,7 @@ describe('a host', () => {
   })
 
   it('sends urgent pieces before those that have not begun, each kind in order', async () => {
-    const a = await hosts.create()
-    const b = await hosts.create()
-    const listener = listenerFor(ROOT)
-    b.listen(listener)
-    const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
-    const [right] = await listener.links.until(1, 'link')
-    assert.ok(right)
+    const [left, right] = await connected()
     left.link.send({ type: 'request', pieces: [1, 2, 3, 4], urgent: false })
     await right.messages.until(1, 'message')
     const data = new Uint8Array(1000)
