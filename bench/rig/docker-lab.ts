@@ -227,10 +227,10 @@ class DockerHost implements LabHost {
         await run(...enter, 'ip', ...command)
     }
     if (this.#caps.uplink !== undefined) {
-      for (const command of shapeCommands('eth0', this.#caps.uplink)) await run(...enter, 'tc', ...command)
+      for (const command of shapeCommands('eth0', this.#caps.uplink)) await run(...enter, ...command)
     }
     if (this.#caps.downlink !== undefined) {
-      for (const command of shapeCommands(this.outerDevice, this.#caps.downlink)) await run('tc', ...command)
+      for (const command of shapeCommands(this.outerDevice, this.#caps.downlink)) await run(...command)
     }
   }
 }

@@ -211,7 +211,7 @@ async function gatherFacts({ congestionControl }: Experiment): Promise<Facts> {
     kernel: release(),
     node: process.versions.node,
     congestionControl: congestionControl ?? (await readControl('congestion_control')),
-    queue: 'HTB with a queue of 1000 packets on every uplink'
+    queue: 'HTB with pfifo_fast behind it on every uplink'
   }
 }
 

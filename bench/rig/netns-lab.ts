@@ -72,10 +72,10 @@ export class NetnsLab implements Lab {
         await run('ip', '-n', name, ...command)
     }
     if (caps.uplink !== undefined) {
-      for (const command of shapeCommands(INNER_DEVICE, caps.uplink)) await run('tc', '-n', name, ...command)
+      for (const [program, ...args] of shapeCommands(INNER_DEVICE, caps.uplink)) await run(program, '-n', name, ...args)
     }
     if (caps.downlink !== undefined) {
-      for (const command of shapeCommands(host.outerDevice, caps.downlink)) await run('tc', ...command)
+      for (const command of shapeCommands(host.outerDevice, caps.downlink)) await run(...command)
     }
     return host
   }
