@@ -123,6 +123,11 @@ export class Swarm {
     return deadline
   }
 
+  /** Whether a piece takes our uplink so long that what is said behind it comes late. */
+  get isUplinkSlow(): boolean {
+    return this.#uploader.isUplinkSlow
+  }
+
   /** Whether a peer that dials us would be taken in now. */
   accepts(peer: PeerKey, nowMs: number): boolean {
     return this.#peers.accepts(peer, nowMs)
@@ -576,11 +581,22 @@ export class Swarm {
       this.#decayMs = nowMs
       for (const neighbour of state.neighbours) if (neighbour !== undefined) neighbour.recentBytes *= RECENT_SHARE
     }
-    if (nowMs >= this.#gossipMs && !state.isLeaving && state.have.count !== this.#gossipedCount) {
+    if (nowMs >= this.#gossipMs && !state.isLeaving && this.#isWorthGossip) {
       this.#gossipMs = nowMs + state.options.gossipIntervalMs * this.#random.nextBetween(0.75, 1.25)
       this.#gossipedCount = state.have.count
       state.emit({ type: 'publishAvailability' })
     }
+  }
+
+  /**
+   * The first we have, the last, and a quarter of all in between. Neighbours are told of every piece; those who are not read from it whom to dial,
+   * and each message is passed on by the whole swarm.
+   */
+  get #isWorthGossip(): boolean {
+    const { have } = this.#state
+    if (have.count === this.#gossipedCount) return false
+    const isNew = this.#gossipedCount <= 0 || have.isFull || have.count < this.#gossipedCount
+    return isNew || have.count - this.#gossipedCount >= have.size / 4
   }
 
   /** Tells every neighbour what we have now: at once, or batched when pieces come faster than `haveBatchMs`. */

@@ -39,6 +39,19 @@ const RECEIVER_MS = 10
  * shortest acknowledgement of a lone piece underestimates what fills a fast link. Slower links do not notice: one piece takes longer.
  */
 const MIN_PIPE_MS = 40
+/**
+ * Where a piece takes this long, in ms, pieces follow each other instead of sharing the uplink: of three side by side each takes three times as
+ * long until somebody can pass it on.
+ */
+export const SLOW_PIECE_MS = 100
+/**
+ * How long before the one under way should have left the next begins: a share of a piece's time, or of what answers take, as its acknowledgement comes
+ * that much later.
+ */
+const OVERLAP_OF_PIECE = 0.125
+const OVERLAP_OF_ANSWER = 1.25
+/** Event loops and disks of both ends take their time too. */
+const MIN_OVERLAP_MS = 80
 
 export class UplinkModel {
   #deliveredBytes = 0
@@ -51,10 +64,13 @@ export class UplinkModel {
   #isStarting = true
   #bestRate = 0
   #flatAcks = 0
+  /** When the uplink last began or ended a piece, as far as we know: from then on it works on those under way. */
+  #busySinceMs: number
 
   constructor(nowMs: number) {
     this.#deliveredMs = nowMs
     this.#rateSinceMs = nowMs
+    this.#busySinceMs = nowMs
   }
 
   /** Bytes per millisecond that the uplink delivered lately; 0 when unknown. */
@@ -63,7 +79,10 @@ export class UplinkModel {
   }
 
   start(slot: number, piece: number, bytes: number, inFlight: number, nowMs: number): Flight {
-    if (inFlight === 0) this.#deliveredMs = nowMs
+    if (inFlight === 0) {
+      this.#deliveredMs = nowMs
+      this.#busySinceMs = nowMs
+    }
     return {
       slot,
       piece,
@@ -82,6 +101,7 @@ export class UplinkModel {
    */
   acknowledged(flight: Flight, isSample: boolean, rttMs: number, nowMs: number): void {
     this.#renewWindow(nowMs)
+    this.#busySinceMs = nowMs
     if (!isSample) return
     this.#deliveredBytes += flight.bytes
     this.#deliveredMs = nowMs
@@ -117,6 +137,19 @@ export class UplinkModel {
     const pipeMs = Math.max(this.pieceMs(pieceBytes) + 1.25 * rttMs + RECEIVER_MS, MIN_PIPE_MS)
     const pipe = (this.rate * pipeMs) / pieceBytes
     return Math.max(2, Math.min(MAX_WINDOW, Math.floor(this.#isStarting && pipe > 2 ? 2 * pipe : pipe + SPARE_PIECES)))
+  }
+
+  /**
+   * From when on one more may begin beside `inFlight` others, on the clock of `start`. Answers take `answerMs` (0: unknown). Each acknowledgement
+   * counts anew, so an estimate that is somewhat wrong adds nothing up; and when none comes for long, as from slow receivers, more begin.
+   */
+  nextStartMs(pieceBytes: number, inFlight: number, answerMs: number, firstPieceMs: number): number {
+    if (inFlight === 0) return 0
+    if (this.rate === 0) return this.#busySinceMs + firstPieceMs / 4
+    const pieceMs = this.pieceMs(pieceBytes)
+    if (pieceMs < SLOW_PIECE_MS) return 0
+    const overlapMs = Math.max(MIN_OVERLAP_MS, OVERLAP_OF_PIECE * pieceMs, OVERLAP_OF_ANSWER * answerMs)
+    return this.#busySinceMs + inFlight * pieceMs - overlapMs
   }
 
   /** Requests to keep accepted behind those in flight, so that an offer's round trip of `offerMs` never idles the uplink. */

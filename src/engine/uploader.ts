@@ -16,7 +16,7 @@ import { type Neighbour, NO_WISHES } from './neighbour.ts'
 import type { RateBudget } from './rate-budget.ts'
 import { HAVE, type SwarmState } from './state.ts'
 import type { PeerKey } from './types.ts'
-import { type Flight, UplinkModel } from './uplink-model.ts'
+import { type Flight, SLOW_PIECE_MS, UplinkModel } from './uplink-model.ts'
 
 /** A request without an offer is served after this long at the latest (or one round of all neighbours, if longer). */
 const PATIENCE_MS = 1000
@@ -29,6 +29,8 @@ const MAX_OFFERS_IGNORED = 8
 const FLIGHT_TIMEOUT_MS = 60_000
 /** Urgent pieces in flight whatever the window: behind a full one they would wait until a slow receiver has taken something. */
 const URGENT_PIECES = 4
+/** Of a limit's rate: an uplink that delivers more than this is held back by the limit. */
+const LIMIT_SHARE = 0.8
 const UNKNOWN_RTT_MS = 20
 /** Pieces looked at for one choice, so that a choice costs a bounded time. */
 const MAX_LOOKS = 512
@@ -125,6 +127,22 @@ export class Uploader {
 
   get inFlight(): number {
     return this.#flights.size
+  }
+
+  /**
+   * Whether a piece takes our uplink so long that what is said behind it comes late. Where a limit of ours is what makes it slow nothing waits
+   * below us.
+   */
+  get isUplinkSlow(): boolean {
+    const isLimited = this.#budgets.some(
+      ({ bytesPerSecond }) => bytesPerSecond > 0 && this.#model.rate * 1000 > LIMIT_SHARE * bytesPerSecond
+    )
+    return !isLimited && this.pieceMs >= SLOW_PIECE_MS
+  }
+
+  /** How long a piece occupies our uplink, in ms; 0 while unknown. */
+  get pieceMs(): number {
+    return this.#model.pieceMs(this.#state.geometry.pieceLength)
   }
 
   get windowPieces(): number {
@@ -310,7 +328,7 @@ export class Uploader {
       OFFER_TIMEOUT_MS,
       this.#model.rate === 0 ? 4 * this.#state.firstPieceMs : 0,
       8 * this.#state.answerMs,
-      12 * this.#model.pieceMs(this.#state.geometry.pieceLength)
+      12 * this.pieceMs
     )
     for (const offer of this.#offers.values()) {
       if (nowMs - offer.atMs < offerTimeoutMs) break // oldest first
@@ -386,14 +404,20 @@ export class Uploader {
     const window = model.windowPieces(geometry.pieceLength, this.#rttMs)
     if (this.#counted >= window || options.maxUploadSlots > 0) this.#findStalled(nowMs, window)
     if (this.#counted < window) this.#serveAged(nowMs, window)
-    // A reader waits for those: they go before pieces that are waiting for the uplink below us.
-    while (this.#counted < window || (this.#urgent.length > 0 && this.#urgentFlights.size < URGENT_PIECES)) {
+    for (;;) {
+      const startMs = model.nextStartMs(geometry.pieceLength, this.#counted, state.answerMs, state.firstPieceMs)
+      const isFree = this.#counted < window && nowMs >= startMs
+      // A reader waits for urgent ones: they go before pieces that are waiting for the uplink below us.
+      if (!isFree && (this.#urgent.length === 0 || this.#urgentFlights.size >= URGENT_PIECES)) {
+        if (this.#counted < window && this.queueLength > 0) this.#wakeMs = Math.min(this.#wakeMs, startMs)
+        return
+      }
       for (const budget of this.#budgets) {
         if (budget.canSpend(nowMs)) continue
         this.#wakeMs = Math.min(this.#wakeMs, budget.readyMs(nowMs))
         return
       }
-      const entry = this.#takeNext(this.#counted < window ? [this.#urgent, this.#ready] : [this.#urgent], options.maxUploadSlots)
+      const entry = this.#takeNext(isFree ? [this.#urgent, this.#ready] : [this.#urgent], options.maxUploadSlots)
       if (entry === undefined) return
       const neighbour = neighbours[entry.slot] as Neighbour
       const bytes = geometry.pieceBytes(entry.piece)
@@ -548,7 +572,7 @@ export class Uploader {
    */
   #contributes(neighbour: Neighbour, nowMs: number): boolean {
     if (this.#state.have.isFull) return neighbour.firstCopies - neighbour.copiesSpread <= MAX_UNSPREAD[this.#state.options.policy]
-    const patienceMs = Math.max(CONTRIBUTION_MS, CONTRIBUTION_PIECES * this.#model.pieceMs(this.#state.geometry.pieceLength))
+    const patienceMs = Math.max(CONTRIBUTION_MS, CONTRIBUTION_PIECES * this.pieceMs)
     return nowMs - Math.max(neighbour.usefulSinceMs, neighbour.lastOfferMs) < patienceMs
   }
 
@@ -710,7 +734,7 @@ export class Uploader {
       return
     }
     this.#stallMs = 0
-    const pieceMs = this.#model.pieceMs(this.#state.geometry.pieceLength)
+    const pieceMs = this.pieceMs
     const stallMs =
       this.#model.rate === 0 ? Math.max(5000, 4 * this.#state.firstPieceMs) : 3 * (this.#rttMs + (window + 1) * pieceMs) + 100
     for (const flight of this.#flights.values()) {
