@@ -1,5 +1,6 @@
 /**
- * How bytes pass between TLS socket, multiplexer and link without being allocated anew: what libp2p's stream interface does not say.
+ * What libp2p's stream interface does not say: how bytes pass between TLS socket, multiplexer and link without being allocated anew, and
+ * which of them are urgent.
  *
  * In, bytes that are taken at once come as views of one buffer that is read into again and again; the one copy is the one into the piece.
  * Without a taker everything goes the usual way, as 'message' events that own their bytes. Out, the sender learns when its buffer is free.
@@ -18,6 +19,16 @@ export interface ReleasingSink {
    * cannot tell, and will not call.
    */
   whenReleased(callback: () => void): boolean
+}
+
+/** Something whose packets are marked (low-delay.ts), until it carries what is large. */
+export interface DelaySensitive {
+  /** Whether what the whole connection carries from now on is small and waited for. */
+  preferLowDelay(isPreferred: boolean): void
+}
+
+export function isDelaySensitive(stream: object): stream is DelaySensitive {
+  return 'preferLowDelay' in stream
 }
 
 export function isReleasingSink(sink: object): sink is ReleasingSink {

@@ -20,12 +20,14 @@ import { createLibp2p } from 'libp2p'
 import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
-import { PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { DhtRouter, NoRouter, PROVIDER_VALIDITY_MS } from './dht-router.ts'
 import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
+import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
+import { LOW_DELAY } from './low-delay.ts'
 import { cachePeers } from './peer-cache.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
 import { rawTls } from './raw-tls.ts'
@@ -60,13 +62,15 @@ const MAX_MUXED_STREAMS = 1024
 /** Addresses that are tried of those given for a peer. */
 const MAX_ADDRESSES_DIALLED = 16
 const DIAL_TIMEOUT_MS = 10_000
+const LISTEN_OPTIONS = { noDelay: true, keepAlive: true }
+/** Node takes the last; libp2p's types do not know of it. */
+const DIAL_OPTIONS = { ...LISTEN_OPTIONS, typeOfService: LOW_DELAY }
 const LINK_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
 /** As good as for ever; libp2p wants a time. */
 const ADDRESS_TTL_MS = 365 * 86_400_000
 const PING_INTERVAL_MS = 30_000
-/** A starved machine or a full pipe may delay a ping; only a connection that is dead for this long is ended. */
 const PING_TIMEOUT_MS = 30_000
 /** Unused piece buffers that are kept: a pipeline's worth, and little beside what a process takes anyway. */
 const POOL_BYTES = 32 * 1024 * 1024
@@ -98,7 +102,7 @@ async function createNode(options: HostOptions, bans: Bans) {
     privateKey: await loadIdentity(options.stateDir),
     start: false,
     addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
-    transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
+    transports: [tcp({ dialOpts: DIAL_OPTIONS, listenOpts: LISTEN_OPTIONS })],
     // The dialler's order wins; noise is always there for peers that have nothing else.
     connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options), noise()],
     streamMuxers: [muxer(options)],
@@ -109,7 +113,8 @@ async function createNode(options: HostOptions, bans: Bans) {
       inboundConnectionThreshold: 256,
       dialTimeout: DIAL_TIMEOUT_MS
     },
-    connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: { minTimeout: PING_TIMEOUT_MS } },
+    // heartbeat.ts does it for less.
+    connectionMonitor: { enabled: false },
     connectionGater: bans.gater,
     peerStore: { maxAddressAge: 6 * 3_600_000, maxPeerAge: 48 * 3_600_000 },
     datastore: new RecordStore(),
@@ -178,6 +183,7 @@ class Libp2pHost implements Host {
   readonly #dhtRouter: DhtRouter | undefined
   readonly #peerHandlers = new Set<(peer: string, addresses: string[]) => void>()
   #bootstrapLoop: BootstrapLoop | undefined
+  #heartbeat: Heartbeat | undefined
   #discovery: Promise<(PeerDiscovery & Startable) | undefined> | undefined
   #addressTimer: NodeJS.Timeout | undefined
   #listsServed = 0
@@ -196,6 +202,7 @@ class Libp2pHost implements Host {
       stallTimeoutMs,
       buffers: this.buffers,
       log,
+      dialAnother: (connection, signal) => this.#dialAnother(connection, signal),
       onLinked: (peer, isLinked) => this.#protect(peer, isLinked)
     })
     this.#gossip = new Gossip(node.services.pubsub, this.peer, log)
@@ -217,6 +224,10 @@ class Libp2pHost implements Host {
     const node = this.#node
     const streams = { maxInboundStreams: MAX_STREAMS_PER_CONNECTION, maxOutboundStreams: MAX_STREAMS_PER_CONNECTION }
     await node.handle(PIECES_PROTOCOL, (stream, connection) => this.#links.handleStream(stream, connection), streams)
+    await node.handle(LANE_PROTOCOL, (stream, connection) => this.#links.handleLane(stream, connection), {
+      maxInboundStreams: 1,
+      maxOutboundStreams: 1
+    })
     await node.handle(PIECE_LIST_PROTOCOL, stream => this.#servePieceList(stream), {
       maxInboundStreams: 4,
       maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
@@ -232,6 +243,13 @@ class Libp2pHost implements Host {
     } catch (err) {
       throw new InvalidOptionsError(`cannot listen on ${this.#options.listen.join(', ')}: ${(err as Error).message}`, {}, err)
     }
+    this.#heartbeat = new Heartbeat({
+      connections: () => node.getConnections(),
+      heardMs: connection => this.#links.heardMs(connection),
+      log: this.#options.log,
+      intervalMs: PING_INTERVAL_MS,
+      timeoutMs: PING_TIMEOUT_MS
+    })
     this.#watchAddresses()
     if (this.#options.mdns) this.#discovery = this.#startDiscovery()
     this.#bootstrapLoop = new BootstrapLoop({
@@ -359,6 +377,7 @@ class Libp2pHost implements Host {
 
   async #stop(): Promise<void> {
     this.#bootstrapLoop?.stop()
+    this.#heartbeat?.stop()
     this.#dhtRouter?.stop()
     clearInterval(this.#addressTimer)
     this.#links.closeAll('leaving')
@@ -402,7 +421,9 @@ class Libp2pHost implements Host {
       throw new NoPeersError(`${peer} is no peer id: ${(err as Error).message}`, { peer })
     }
     if (peer === this.peer) throw new NoPeersError('that is this node itself', { peer })
-    const open = this.#node.getConnections(peerId).find(connection => connection.status === 'open')
+    const open = this.#node
+      .getConnections(peerId)
+      .find(connection => connection.status === 'open' && !this.#links.isLane(connection))
     if (open !== undefined) return open
     const given = parseAddresses(addresses, peer)
     try {
@@ -419,6 +440,12 @@ class Libp2pHost implements Host {
       signal.throwIfAborted()
       throw new NoPeersError(`cannot reach ${peer}: ${(err as Error).message}`, { peer })
     }
+  }
+
+  /** To where we reached the peer, else to where it says that it listens. */
+  #dialAnother({ direction, remotePeer, remoteAddr }: Connection, signal: AbortSignal): Promise<Connection> {
+    const [reached] = direction === 'outbound' ? parseAddresses([remoteAddr.toString()], remotePeer.toString()) : []
+    return this.#node.dial(reached ?? remotePeer, { force: true, signal })
   }
 
   async #servePieceList(stream: Parameters<typeof servePieceList>[0]): Promise<void> {

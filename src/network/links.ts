@@ -6,14 +6,17 @@
  * When both sides open at once, the link opened by the peer with the smaller id (compared as text) survives: a side that has sent its
  * hello refuses the other's stream as a duplicate when its own id is the smaller, and takes it otherwise; an attempt refused as a duplicate waits for the winner to
  * arrive. A link that stands for longer than a handshake may take cannot be part of such a race: then the newcomer is a peer that lost its end (a
- * crash, a new address), and replaces it. Used by host.ts.
+ * crash, a new address), and replaces it.
+ *
+ * Lanes are opened the same way, each on a connection of its own that ends with it, and only beside a link that stands. Used by host.ts.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
 import { ProtocolError } from '../errors.ts'
 import type { BufferPool } from '../util/buffer-pool.ts'
 import { encodeHex } from '../util/bytes.ts'
-import { type Hello, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { type Hello, LANE_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { Lane, type LaneInit } from './lane.ts'
 import { StreamLink } from './link.ts'
 import type { PeerLink, SwarmListener } from './types.ts'
 
@@ -24,6 +27,7 @@ const DUPLICATE = 'duplicate link'
 const REPLACED = 'replaced by a newer link'
 const OTHER_CONTENT = 'root or piece count differs'
 const SLOW = 'no hello in time'
+const NO_LINK = 'no link'
 
 /** How long an attempt that lost a race waits for the winner to be complete. */
 const LOST_RACE_WAIT_MS = 5_000
@@ -39,6 +43,8 @@ export interface LinksInit {
   stallTimeoutMs: number
   buffers: BufferPool
   log(line: string): void
+  /** One more connection to whom this one leads to. */
+  dialAnother(connection: Connection, signal: AbortSignal): Promise<Connection>
   /** The peer has its first link, or none any more. */
   onLinked(peer: string, isLinked: boolean): void
 }
@@ -62,6 +68,8 @@ export class Links {
   /** Streams without a hello, by peer. */
   readonly #silent = new Map<string, number>()
   #silentTotal = 0
+  /** Connections that end with the lane on them. */
+  readonly #lanes = new WeakSet<Connection>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(init: LinksInit) {
@@ -76,6 +84,21 @@ export class Links {
   rttMs(peer: string): number | undefined {
     for (const link of this.#open) if (link.peer === peer && link.rttMs !== undefined) return link.rttMs
     return undefined
+  }
+
+  /** Whether this connection is a lane's, and nothing else should begin on it. */
+  isLane(connection: Connection): boolean {
+    return this.#lanes.has(connection)
+  }
+
+  /** When a link on this connection brought something; Infinity for a lane, whose link is watched. Undefined without any. */
+  heardMs(connection: Connection): number | undefined {
+    if (this.isLane(connection)) return Number.POSITIVE_INFINITY
+    let heardMs: number | undefined
+    for (const link of this.#open) {
+      if (link.connection === connection) heardMs = Math.max(heardMs ?? 0, link.lastInMs)
+    }
+    return heardMs
   }
 
   listener(root: Uint8Array): SwarmListener | undefined {
@@ -103,30 +126,14 @@ export class Links {
   /** Takes a stream that a peer opened. Never throws. */
   handleStream(stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    const silentOfPeer = this.#silent.get(peer) ?? 0
-    if (this.#silentTotal >= MAX_SILENT_STREAMS || silentOfPeer >= MAX_SILENT_STREAMS_PER_PEER) {
-      stream.abort(new Error('too many streams without a hello'))
-      return
-    }
-    let isSilent = true
-    const endSilence = () => {
-      clearTimeout(timer)
-      if (!isSilent) return
-      isSilent = false
-      this.#countSilent(peer, -1)
-    }
-    this.#countSilent(peer, 1)
-    const timer = setTimeout(() => link.close(SLOW), this.#init.handshakeTimeoutMs)
-    timer.unref()
+    const endSilence = this.#beginSilence(stream, peer, () => link.close(SLOW))
+    if (endSilence === undefined) return
     const link: StreamLink = new StreamLink({
       stream,
-      peer,
+      connection,
       initiator: false,
-      remoteAddress: connection.remoteAddr.toString(),
-      encryption: encryptionName(connection),
       buffers: this.#init.buffers,
       log: this.#init.log,
-      pingMs: () => connection.rtt,
       onHello: hello => {
         endSilence()
         this.#answer(link, hello)
@@ -134,8 +141,26 @@ export class Links {
       onEnd: () => {
         endSilence()
         this.#forget(link)
-      }
+      },
+      openLane: () => this.#openLane(link, connection)
     })
+  }
+
+  /** A stream that has to say hello in time. Returns what to call when it has; undefined, and the stream is aborted, when too many are silent. */
+  #beginSilence(stream: Stream, peer: string, onTimeout: () => void): (() => void) | undefined {
+    const silentOfPeer = this.#silent.get(peer) ?? 0
+    if (this.#silentTotal >= MAX_SILENT_STREAMS || silentOfPeer >= MAX_SILENT_STREAMS_PER_PEER) {
+      stream.abort(new Error('too many streams without a hello'))
+      return undefined
+    }
+    this.#countSilent(peer, 1)
+    let isSilent = true
+    const timer = setTimeout(onTimeout, this.#init.handshakeTimeoutMs).unref()
+    return () => {
+      clearTimeout(timer)
+      if (isSilent) this.#countSilent(peer, -1)
+      isSilent = false
+    }
   }
 
   #countSilent(peer: string, change: number): void {
@@ -189,7 +214,7 @@ export class Links {
     const { root } = listener.hello
     const pairing = this.#pairing(peer, root)
     if (pairing.link !== undefined) return pairing.link
-    pairing.opening ??= this.#attempt(pairing, peer, listener, dial, signal).finally(() => {
+    pairing.opening ??= this.#attempt(pairing, listener, dial, signal).finally(() => {
       pairing.opening = undefined
       pairing.helloSent = false
       this.#tidy(peer, root)
@@ -199,7 +224,6 @@ export class Links {
 
   async #attempt(
     pairing: Pairing,
-    peer: string,
     listener: SwarmListener,
     dial: (signal: AbortSignal) => Promise<Connection>,
     signal: AbortSignal
@@ -212,7 +236,7 @@ export class Links {
       return pairing.link
     }
     try {
-      return await this.#greet(pairing, peer, listener, stream, connection, signal)
+      return await this.#greet(pairing, listener, stream, connection, signal)
     } catch (err) {
       if (!(err instanceof ProtocolError) || err.reason !== DUPLICATE) throw err
       return pairing.link ?? (await this.#waitForWinner(pairing, err, signal))
@@ -221,7 +245,6 @@ export class Links {
 
   #greet(
     pairing: Pairing,
-    peer: string,
     listener: SwarmListener,
     stream: Stream,
     connection: Connection,
@@ -233,13 +256,10 @@ export class Links {
     const onAbort = () => link.close('aborted')
     const link: StreamLink = new StreamLink({
       stream,
-      peer,
+      connection,
       initiator: true,
-      remoteAddress: connection.remoteAddr.toString(),
-      encryption: encryptionName(connection),
       buffers: this.#init.buffers,
       log: this.#init.log,
-      pingMs: () => connection.rtt,
       onHello: hello => {
         const { root, pieceCount } = listener.hello
         if (encodeHex(hello.root) !== encodeHex(root) || hello.pieceCount !== pieceCount) {
@@ -258,7 +278,8 @@ export class Links {
         stopWaiting()
         this.#forget(link)
         reject(signal.aborted ? signal.reason : new ProtocolError(reason))
-      }
+      },
+      openLane: () => this.#openLane(link, connection)
     })
     const stopWaiting = () => {
       clearTimeout(timer)
@@ -284,6 +305,60 @@ export class Links {
       signal.removeEventListener('abort', onTimeout)
       pairing.waiters.delete(resolve)
     })
+  }
+
+  // ---- lanes ----
+
+  /** Takes a lane that a peer opened. Never throws. */
+  handleLane(stream: Stream, connection: Connection): void {
+    const peer = connection.remotePeer.toString()
+    const endSilence = this.#beginSilence(stream, peer, () => lane.end(new Error(SLOW)))
+    if (endSilence === undefined) return
+    const lane: Lane = this.#createLane(stream, connection, {
+      onHello: hello => {
+        endSilence()
+        const link = this.#pairings.get(keyOf(peer, hello.root))?.link
+        if (link === undefined) lane.refuse(NO_LINK)
+        else if (link.hasLaneIn) lane.refuse(DUPLICATE)
+        else {
+          lane.greet(hello)
+          lane.openIn(link)
+        }
+      },
+      onEnd: endSilence
+    })
+  }
+
+  /** Never throws: where it fails our pieces stay with the messages. */
+  async #openLane(link: StreamLink, beside: Connection): Promise<void> {
+    const signal = AbortSignal.timeout(this.#init.handshakeTimeoutMs)
+    let connection: Connection | undefined
+    try {
+      connection = await this.#init.dialAnother(beside, signal)
+      this.#lanes.add(connection)
+      const stream = await connection.newStream(LANE_PROTOCOL, { signal })
+      const lane: Lane = this.#createLane(stream, connection, {
+        onHello: hello => {
+          clearTimeout(timer)
+          if (link.isEnded || encodeHex(hello.root) !== encodeHex(link.hello.root)) lane.refuse(NO_LINK)
+          else lane.openOut(link)
+        },
+        onEnd: () => clearTimeout(timer)
+      })
+      const timer = setTimeout(() => lane.end(new Error(SLOW)), this.#init.handshakeTimeoutMs).unref()
+      lane.greet({ ...link.hello, labels: {} })
+    } catch (err) {
+      this.#init.log(`lane: none to ${link.peer}: ${(err as Error).message}`)
+      connection?.abort(err as Error)
+    }
+  }
+
+  #createLane(stream: Stream, connection: Connection, on: Pick<LaneInit, 'onHello' | 'onEnd'>): Lane {
+    this.#lanes.add(connection)
+    stream.addEventListener('close', () => {
+      connection.close().catch(err => connection.abort(err as Error))
+    })
+    return new Lane({ stream, buffers: this.#init.buffers, log: this.#init.log, ...on })
   }
 
   // ---- bookkeeping ----
@@ -339,9 +414,4 @@ export class Links {
 
 function keyOf(peer: string, root: Uint8Array): string {
   return `${peer} ${encodeHex(root)}`
-}
-
-/** 'tls' or 'noise' from the protocol's name ('/tls/1.0.0', '/noise'). */
-function encryptionName(connection: Connection): string {
-  return connection.encryption?.split('/')[1] ?? 'unknown'
 }

@@ -21,6 +21,7 @@ import type {
 } from '@libp2p/interface'
 import { serviceCapabilities, UnexpectedPeerError } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import { setLowDelay } from './low-delay.ts'
 import { createCertificate, verifyCertificate } from './tls-certificate.ts'
 import { TlsConnection } from './tls-connection.ts'
 
@@ -95,6 +96,7 @@ class RawTls implements ConnectionEncrypter {
     options.signal?.throwIfAborted()
     const { socket } = connection
     takeSocket(connection)
+    setLowDelay(socket, true)
     const muxers = options.skipStreamMuxerNegotiation === true ? new Map() : this.#components.upgrader.getStreamMuxers()
     const tls = isServer ? serverSide(socket, secureContext, muxers) : clientSide(socket, secureContext, muxers)
     // Closing the socket underneath a live TLS wrap crashes Node (a segmentation fault): from here on TLS closes it.
@@ -104,7 +106,7 @@ class RawTls implements ConnectionEncrypter {
       const remotePeer = await peerOf(tls, options.remotePeer)
       const streamMuxer: StreamMuxerFactory | undefined =
         typeof tls.alpnProtocol === 'string' ? muxers.get(tls.alpnProtocol) : undefined
-      const secured = new TlsConnection(connection, tls)
+      const secured = new TlsConnection(connection, tls, socket)
       // libp2p closes the connection below; what TLS still holds must leave before the socket goes.
       connection.sendClose = closeOptions => secured.drainAndClose(closeOptions)
       return { remotePeer, connection: secured, ...(streamMuxer === undefined ? {} : { streamMuxer }) }

@@ -6,16 +6,18 @@
  */
 
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { type AbortOptions, type MessageStream, StreamStateError } from '@libp2p/interface'
 import { AbstractMessageStream, type SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import type { ReleasingSink, VolatileSource } from './fast-path.ts'
+import type { DelaySensitive, ReleasingSink, VolatileSource } from './fast-path.ts'
+import { setLowDelay } from './low-delay.ts'
 
 /** One TLS record's plaintext is at most 16 KiB, and Node hands out no more at a time. */
 const READ_BYTES = 16 * 1024
 
-export class TlsConnection extends AbstractMessageStream implements VolatileSource, ReleasingSink {
+export class TlsConnection extends AbstractMessageStream implements VolatileSource, ReleasingSink, DelaySensitive {
   takeVolatile: ((chunk: Uint8Array) => void) | undefined
 
   /** Bytes given to the socket, ever; those that it still holds are its writableLength. */
@@ -23,8 +25,10 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
   readonly #releasing: { atBytes: number; callback: () => void }[] = []
   readonly #below: MessageStream
   readonly #socket: TLSSocket
+  readonly #tcp: Socket
 
-  constructor(below: MessageStream, socket: TLSSocket) {
+  /** `socket` is TLS over `tcp`, which is the socket of `below`. */
+  constructor(below: MessageStream, socket: TLSSocket, tcp: Socket) {
     super({
       log: below.log,
       inactivityTimeout: below.inactivityTimeout,
@@ -33,6 +37,7 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
     })
     this.#below = below
     this.#socket = socket
+    this.#tcp = tcp
     if (!readIntoOneBuffer(socket, chunk => this.#handleChunk(chunk))) socket.on('data', data => this.#handleChunk(data))
     socket.on('drain', () => {
       this.writableNeedsDrain = false
@@ -74,6 +79,10 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
     if (this.#socket.writableLength === 0) callback()
     else this.#releasing.push({ atBytes: this.#givenBytes, callback })
     return true
+  }
+
+  preferLowDelay(isPreferred: boolean): void {
+    setLowDelay(this.#tcp, isPreferred)
   }
 
   readonly #onWritten = (): void => {

@@ -65,6 +65,13 @@ export interface PeerLink {
    * must be left to the garbage collector. Control messages may overtake queued pieces, and urgent pieces others.
    */
   sendPiece(header: PieceHeader, data: Uint8Array, isUrgent?: boolean): Promise<boolean>
+  /** Our pieces travel on a connection of their own. */
+  readonly hasLane: boolean
+  /**
+   * Asks for a connection of their own for the pieces that we send, so that messages do not wait behind them; where it cannot be had all stays on
+   * one. False: there is one, or it was asked for lately.
+   */
+  separatePieces(): boolean
   /** Says goodbye with the reason and ends the stream. Idempotent. */
   close(reason: string): void
 }

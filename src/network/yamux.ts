@@ -23,7 +23,14 @@ import {
 import { AbstractStream, type AbstractStreamInit, AbstractStreamMuxer, type SendResult } from '@libp2p/utils'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.ts'
-import { isReleasingSink, isVolatileSource, type ReleasingSink, type VolatileSource } from './fast-path.ts'
+import {
+  type DelaySensitive,
+  isDelaySensitive,
+  isReleasingSink,
+  isVolatileSource,
+  type ReleasingSink,
+  type VolatileSource
+} from './fast-path.ts'
 
 const PROTOCOL = '/yamux/1.0.0'
 const VERSION = 0
@@ -204,7 +211,10 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
       maxWriteBufferLength: this.#options.maxWriteBufferBytes,
       maxWindowBytes: this.#options.maxWindowBytes,
       sendFrame: (type, flags, value, payload) => this.#sendFrame(type, flags, id, value, payload),
-      whenReleased: callback => isReleasingSink(this.maConn) && this.maConn.whenReleased(callback)
+      whenReleased: callback => isReleasingSink(this.maConn) && this.maConn.whenReleased(callback),
+      preferLowDelay: isPreferred => {
+        if (isDelaySensitive(this.maConn)) this.maConn.preferLowDelay(isPreferred)
+      }
     })
     this.#byId.set(id, stream)
     stream.addEventListener(
@@ -267,13 +277,16 @@ interface YamuxStreamInit extends AbstractStreamInit {
   maxWindowBytes: number
   sendFrame(type: number, flags: number, value: number, payload?: Iterable<Uint8Array>): boolean
   whenReleased(callback: () => void): boolean
+  preferLowDelay(isPreferred: boolean): void
 }
 
-class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSink {
+class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSink, DelaySensitive {
   takeVolatile: ((chunk: Uint8Array) => void) | undefined
 
   readonly #sendFrame: YamuxStreamInit['sendFrame']
   readonly #whenReleased: YamuxStreamInit['whenReleased']
+  /** For the whole connection. */
+  readonly preferLowDelay: (isPreferred: boolean) => void
   readonly #maxWindowBytes: number
   /** Flag for the next frame: we open, or we accept. */
   #firstFlag: number
@@ -288,6 +301,7 @@ class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSin
     super(init)
     this.#sendFrame = init.sendFrame
     this.#whenReleased = init.whenReleased
+    this.preferLowDelay = init.preferLowDelay
     this.#maxWindowBytes = init.maxWindowBytes
     this.#firstFlag = init.direction === 'outbound' ? FLAG.syn : FLAG.ack
   }

@@ -90,6 +90,8 @@ const BOOTSTRAP_PATIENCE_MS = 3000
  */
 const TELL_AFTER_MS = 1500
 const DIAL_TIMEOUT_MS = 10_000
+/** Links that get a lane with each piece that came or left on a slow uplink: handshakes are to take a small part of the time. */
+const LANES_PER_PIECE = 2
 const FIND_TIMEOUT_MS = 30_000
 
 export class SwarmDriver {
@@ -452,6 +454,17 @@ export class SwarmDriver {
       uploadSlots.release()
       this.#cancelled.delete(`${peer} ${piece}`)
       this.handle({ type: 'pieceServed', peer, piece, bytes: sent })
+      this.#separatePieces()
+    }
+  }
+
+  /** Where a piece takes our uplink long it holds up what is said behind it: a connection more for each neighbour is worth it then. */
+  #separatePieces(): void {
+    if (!this.engine.isUplinkSlow) return
+    let asked = 0
+    for (const link of this.#links.values()) {
+      if (link.separatePieces()) asked++
+      if (asked === LANES_PER_PIECE) return
     }
   }
 
@@ -461,6 +474,7 @@ export class SwarmDriver {
       if (await this.#init.store.write(piece, data)) {
         this.handle({ type: 'pieceVerified', piece, ...from })
         this.#init.events.onPieceVerified(piece, peer)
+        this.#separatePieces()
       } else {
         this.bytesWasted += data.byteLength
         this.handle({ type: 'pieceCorrupt', piece, ...from })

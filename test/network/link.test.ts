@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { Connection } from '@libp2p/interface'
 import { streamPair } from '@libp2p/utils'
 import { StreamLink } from '../../src/network/link.ts'
 import { BufferPool } from '../../src/util/buffer-pool.ts'
@@ -10,14 +11,12 @@ test('A link on a stream that has ended already tells its end once, after whoeve
   const ended: string[] = []
   const link: StreamLink = new StreamLink({
     stream,
-    peer: 'somebody',
+    connection: { remotePeer: 'somebody', remoteAddr: '/ip4/127.0.0.1/tcp/1' } as unknown as Connection,
     initiator: true,
-    remoteAddress: '/ip4/127.0.0.1/tcp/1',
-    encryption: 'tls',
     buffers: new BufferPool(0),
     log: () => {},
-    pingMs: () => undefined,
     onHello: () => assert.fail('no hello can come'),
+    openLane: () => assert.fail('nobody asks for a lane'),
     onEnd: reason => {
       assert.equal(link.isEnded, true)
       ended.push(reason)

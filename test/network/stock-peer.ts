@@ -20,7 +20,7 @@ import {
   PIECE_FRAME_TYPE,
   PIECE_HEADER_BYTES
 } from '../../src/wire/codec.ts'
-import { type Message, PIECES_PROTOCOL, WIRE_VERSION } from '../../src/wire/messages.ts'
+import { LANE_PROTOCOL, type Message, PIECES_PROTOCOL, WIRE_VERSION } from '../../src/wire/messages.ts'
 import { Arrivals } from './support.ts'
 
 export const PIECE_COUNT = 64
@@ -96,4 +96,10 @@ export class StockStream {
 /** Opens the pieces protocol from a stock node to one of our hosts. */
 export async function openStock(node: Libp2p, address: string): Promise<StockStream> {
   return new StockStream(await node.dialProtocol(multiaddr(address), PIECES_PROTOCOL))
+}
+
+/** Opens a lane, on a connection of its own. */
+export async function openStockLane(node: Libp2p, address: string): Promise<StockStream> {
+  const connection = await node.dial(multiaddr(address), { force: true })
+  return new StockStream(await connection.newStream(LANE_PROTOCOL))
 }

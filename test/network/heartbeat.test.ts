@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { afterEach, describe, it } from 'node:test'
+import type { Connection } from '@libp2p/interface'
+import { PING_PROTOCOL } from '@libp2p/ping'
+import type { Libp2p } from 'libp2p'
+import { Heartbeat } from '../../src/network/heartbeat.ts'
+import { createStockNode } from './stock-peer.ts'
+import { until } from './support.ts'
+
+const stops: (() => unknown)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+/** A connection between two stock nodes, and how often its other end was asked. */
+async function connected(): Promise<{ connection: Connection; remote: Libp2p; asked(): number }> {
+  const [local, remote] = await Promise.all([createStockNode('tls'), createStockNode('tls')])
+  stops.push(
+    () => local.stop(),
+    () => remote.stop()
+  )
+  const connection = await local.dial(remote.getMultiaddrs())
+  let asked = 0
+  const seen = new Set<string>()
+  const look = setInterval(() => {
+    for (const stream of connection.streams) {
+      if (stream.protocol === PING_PROTOCOL && !seen.has(stream.id)) {
+        seen.add(stream.id)
+        asked++
+      }
+    }
+  }, 1)
+  stops.push(() => clearInterval(look))
+  return { connection, remote, asked: () => asked }
+}
+
+function beat(connection: Connection, heardMs: () => number | undefined, timeoutMs = 60_000): string[] {
+  const lines: string[] = []
+  const heartbeat = new Heartbeat({
+    connections: () => (connection.status === 'open' ? [connection] : []),
+    heardMs,
+    log: line => lines.push(line),
+    intervalMs: 60,
+    timeoutMs
+  })
+  stops.push(() => heartbeat.stop())
+  return lines
+}
+
+describe('the heartbeat', () => {
+  it('measures the round trip of a connection on which things come, and asks no more', async () => {
+    const { connection } = await connected()
+    let looks = 0
+    beat(connection, () => {
+      looks++
+      return performance.now()
+    })
+    await until(() => connection.rtt !== undefined, 'the round trip is known')
+    const { rtt } = connection
+    const before = looks
+    await until(() => looks > before + 3, 'it was looked at again')
+    assert.equal(connection.rtt, rtt)
+    assert.equal(connection.status, 'open')
+  })
+
+  it('asks on a quiet one again and again, and leaves it when it answers', async () => {
+    const { connection } = await connected()
+    beat(connection, () => undefined)
+    const trips = new Set<number>()
+    await until(() => {
+      if (connection.rtt !== undefined) trips.add(connection.rtt)
+      return trips.size >= 3
+    }, 'three answers came')
+    assert.equal(connection.status, 'open')
+  })
+
+  it('never asks on one that somebody else watches', async () => {
+    const { connection, asked } = await connected()
+    let looks = 0
+    beat(connection, () => {
+      looks++
+      return Number.POSITIVE_INFINITY
+    })
+    await until(() => looks >= 1, 'it was looked at')
+    assert.equal(asked(), 0)
+    assert.equal(connection.rtt, undefined)
+  })
+
+  it('ends one whose other end does not answer', async () => {
+    const { connection, remote } = await connected()
+    await remote.unhandle(PING_PROTOCOL)
+    await remote.handle(PING_PROTOCOL, () => {})
+    const lines = beat(connection, () => undefined, 50)
+    await until(() => connection.status !== 'open', 'the connection is ended')
+    assert.match(lines[0] ?? '', /no answer/)
+  })
+
+  it('takes a refusal of the protocol for a sign of life', async () => {
+    const { connection, remote } = await connected()
+    await remote.unhandle(PING_PROTOCOL)
+    beat(connection, () => undefined)
+    await until(() => connection.rtt !== undefined, 'the round trip is known')
+    assert.equal(connection.status, 'open')
+  })
+})
