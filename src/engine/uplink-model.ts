@@ -41,9 +41,10 @@ const RECEIVER_MS = 10
 const MIN_PIPE_MS = 40
 /**
  * Where a piece takes this long, in ms, pieces follow each other instead of sharing the uplink: of three side by side each takes three times as
- * long until somebody can pass it on.
+ * long until somebody can pass it on. Below it what event loops and handshakes take outweighs that (8 nodes at 10 Mbit/s, 210 ms: 1.15 with, 1.11
+ * without).
  */
-export const SLOW_PIECE_MS = 100
+export const SLOW_PIECE_MS = 300
 /**
  * How long before the one under way should have left the next begins: a share of a piece's time, or of what answers take, as its acknowledgement comes
  * that much later.
