@@ -45,6 +45,8 @@ const MIN_PIPE_MS = 40
  * without).
  */
 export const SLOW_PIECE_MS = 300
+/** Estimates still rise while an uplink is being learnt, so they must say more then. */
+const STARTING_RATIO = 3
 /**
  * How long before the one under way should have left the next begins: a share of a piece's time, or of what answers take, as its acknowledgement comes
  * that much later.
@@ -144,11 +146,10 @@ export class UplinkModel {
    * From when on one more may begin beside `inFlight` others, on the clock of `start`. Answers take `answerMs` (0: unknown). Each acknowledgement
    * counts anew, so an estimate that is somewhat wrong adds nothing up; and when none comes for long, as from slow receivers, more begin.
    */
-  nextStartMs(pieceBytes: number, inFlight: number, answerMs: number, firstPieceMs: number): number {
-    if (inFlight === 0) return 0
-    if (this.rate === 0) return this.#busySinceMs + firstPieceMs / 4
+  nextStartMs(pieceBytes: number, inFlight: number, answerMs: number): number {
+    if (inFlight === 0 || this.rate === 0) return 0
     const pieceMs = this.pieceMs(pieceBytes)
-    if (pieceMs < SLOW_PIECE_MS) return 0
+    if (pieceMs < (this.#isStarting ? STARTING_RATIO : 1) * SLOW_PIECE_MS) return 0
     const overlapMs = Math.max(MIN_OVERLAP_MS, OVERLAP_OF_PIECE * pieceMs, OVERLAP_OF_ANSWER * answerMs)
     return this.#busySinceMs + inFlight * pieceMs - overlapMs
   }

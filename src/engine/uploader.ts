@@ -405,7 +405,7 @@ export class Uploader {
     if (this.#counted >= window || options.maxUploadSlots > 0) this.#findStalled(nowMs, window)
     if (this.#counted < window) this.#serveAged(nowMs, window)
     for (;;) {
-      const startMs = model.nextStartMs(geometry.pieceLength, this.#counted, state.answerMs, state.firstPieceMs)
+      const startMs = model.nextStartMs(geometry.pieceLength, this.#counted, state.answerMs)
       const isFree = this.#counted < window && nowMs >= startMs
       // A reader waits for urgent ones: they go before pieces that are waiting for the uplink below us.
       if (!isFree && (this.#urgent.length === 0 || this.#urgentFlights.size >= URGENT_PIECES)) {
