@@ -27,7 +27,6 @@ import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
-import { LOW_DELAY } from './low-delay.ts'
 import { cachePeers } from './peer-cache.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
 import { rawTls } from './raw-tls.ts'
@@ -62,9 +61,6 @@ const MAX_MUXED_STREAMS = 1024
 /** Addresses that are tried of those given for a peer. */
 const MAX_ADDRESSES_DIALLED = 16
 const DIAL_TIMEOUT_MS = 10_000
-const LISTEN_OPTIONS = { noDelay: true, keepAlive: true }
-/** Node takes the last; libp2p's types do not know of it. */
-const DIAL_OPTIONS = { ...LISTEN_OPTIONS, typeOfService: LOW_DELAY }
 const LINK_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
@@ -102,7 +98,7 @@ async function createNode(options: HostOptions, bans: Bans) {
     privateKey: await loadIdentity(options.stateDir),
     start: false,
     addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
-    transports: [tcp({ dialOpts: DIAL_OPTIONS, listenOpts: LISTEN_OPTIONS })],
+    transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     // The dialler's order wins; noise is always there for peers that have nothing else.
     connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options), noise()],
     streamMuxers: [muxer(options)],
