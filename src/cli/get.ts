@@ -12,7 +12,7 @@ import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { manifestFields } from './describe.ts'
 import { byteProgress } from './hashing.ts'
 import { interruptible } from './interrupt.ts'
-import { defined, type NodeFlags } from './options.ts'
+import { defined, type NodeFlags, nodeOptionsOf } from './options.ts'
 import { freshUrlBy } from './origin-command.ts'
 import { serveUntil } from './seed.ts'
 import { startSignal } from './start-signal.ts'
@@ -26,7 +26,7 @@ import {
   trafficFields
 } from './transfer-report.ts'
 import type { Ui } from './ui.ts'
-import { type DaemonClientFlags, daemonFor, ownNodeOptions } from './use-daemon.ts'
+import { type DaemonClientFlags, daemonFor } from './use-daemon.ts'
 
 export interface GetFlags extends NodeFlags, DaemonClientFlags {
   output?: string
@@ -64,7 +64,7 @@ export async function get(source: string, flags: GetFlags, ui: Ui): Promise<numb
     )
   }
   const { createNode } = await import('../node/node.ts')
-  const node = await createNode(await ownNodeOptions(flags))
+  const node = await createNode(nodeOptionsOf(flags))
   try {
     await startSignal(process.env.SWARM_START_FILE, node, signal, ui)
     const startedMs = performance.now()

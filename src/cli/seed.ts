@@ -17,10 +17,10 @@ import { manifestTarget } from './create.ts'
 import { describeContent, manifestFields, reportSkipped } from './describe.ts'
 import { byteProgress } from './hashing.ts'
 import { interruptible } from './interrupt.ts'
-import { defined, type NodeFlags } from './options.ts'
+import { defined, type NodeFlags, nodeOptionsOf } from './options.ts'
 import { followEvents, progressFields, reportServed, servingLine, trafficFields } from './transfer-report.ts'
 import type { Ui } from './ui.ts'
-import { type DaemonClientFlags, daemonFor, ownNodeOptions } from './use-daemon.ts'
+import { type DaemonClientFlags, daemonFor } from './use-daemon.ts'
 
 export interface SeedFlags extends NodeFlags, DaemonClientFlags {
   output?: string
@@ -51,7 +51,9 @@ export async function seed(path: string, flags: SeedFlags, ui: Ui): Promise<numb
   }
   // Imported late, so that bad input is told at once instead of after libp2p has loaded.
   const { createNode } = await import('../node/node.ts')
-  const node = await createNode(await ownNodeOptions(flags))
+  const node = await createNode(nodeOptionsOf(flags))
+  if (node.identityTakenBy !== undefined)
+    ui.remark(`${node.identityTakenBy} has this state folder's identity: this node is another peer, and only while it runs`)
   try {
     const options = defined({ name: flags.name, pieceLength: flags.pieceLength, rehash: flags.rehash, origins: flags.origin })
     const transfer = await node.seed(input.path, {

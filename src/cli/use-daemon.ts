@@ -9,8 +9,7 @@ import type { DaemonClient } from '../daemon/client.ts'
 import { environmentName } from '../daemon/option-table.ts'
 import { NotFoundError } from '../errors.ts'
 import { resolveNodeOptions } from '../node/options.ts'
-import type { NodeOptions } from '../node/types.ts'
-import { defined, type NodeFlags, nodeOptionsOf } from './options.ts'
+import { defined, type NodeFlags } from './options.ts'
 import type { Ui } from './ui.ts'
 
 export interface DaemonClientFlags {
@@ -38,13 +37,6 @@ export async function daemonFor(flags: NodeFlags & DaemonClientFlags, ui: Ui): P
   if (client === undefined || own === undefined) return client
   ui.remark(`--${own[0]} is for a node of its own: the daemon at ${client.url} is not used`)
   return undefined
-}
-
-/** Options of a node of one's own. Beside a running daemon it is another peer: two of one name would take each other's connections. */
-export async function ownNodeOptions(flags: NodeFlags): Promise<Partial<NodeOptions>> {
-  const options = nodeOptionsOf(flags)
-  const beside = await findClient(defined({ stateDir: flags.stateDir }))
-  return beside === undefined ? options : { ...options, persistIdentity: false }
 }
 
 /** The daemon, which must be there. Throws `NotFoundError` when none runs. */

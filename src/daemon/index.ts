@@ -61,6 +61,11 @@ export async function startDaemon(
       downloadBytesPerSecond: limits.inForce.downloadBytesPerSecond
     })
     undo.unshift(() => node.stop())
+    if (node.identityTakenBy !== undefined)
+      log.warn(
+        { peer: node.peer },
+        `${node.identityTakenBy} has this state folder's identity: until a restart this node is another peer`
+      )
     node.setLimits(limits.inForce)
     const queue = new TaskQueue({
       node,

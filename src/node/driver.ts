@@ -91,7 +91,7 @@ const BOOTSTRAP_PATIENCE_MS = 3000
 const TELL_AFTER_MS = 1500
 const DIAL_TIMEOUT_MS = 10_000
 /** Links that get a lane with each piece that came or left on a slow uplink: handshakes are to take a small part of the time. */
-const LANES_PER_PIECE = 2
+const LANES_PER_PIECE = 1
 const FIND_TIMEOUT_MS = 30_000
 
 export class SwarmDriver {

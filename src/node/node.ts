@@ -24,6 +24,7 @@ import { removeDownload } from '../store/remove-download.ts'
 import { openSeedStore } from '../store/seed-store.ts'
 import { splitPeerHint } from './address-book.ts'
 import { prepareSeed } from './content.ts'
+import { claimIdentity, type IdentityClaim } from './identity-claim.ts'
 import { checkOriginSettings, checkRate, parsePeerHint, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { checkOrigins } from './origin-fetcher.ts'
 import { fetchManifest, readManifestFile, rootBytes } from './source.ts'
@@ -44,9 +45,15 @@ import { UploadSlots } from './upload-slots.ts'
 /** Starts a node. Throws `InvalidOptionsError` for options that cannot be, `StoreError` when the state folder cannot be used. */
 export async function createNode(options: Partial<NodeOptions> = {}): Promise<SwarmNode> {
   const resolved = resolveNodeOptions(options)
-  const stateDir = resolved.persistIdentity ? resolved.stateDir : undefined
-  const [{ hash }, host] = await Promise.all([loadHasher(), createHost({ ...resolved, stateDir })])
-  return new LibraryNode(resolved, host, hash)
+  const claim = await claimIdentity(resolved.stateDir)
+  try {
+    const stateDir = claim.takenBy === undefined ? resolved.stateDir : undefined
+    const [{ hash }, host] = await Promise.all([loadHasher(), createHost({ ...resolved, stateDir })])
+    return new LibraryNode(resolved, host, hash, claim)
+  } catch (err) {
+    await claim.release()
+    throw err
+  }
 }
 
 interface JoinInit {
@@ -64,6 +71,7 @@ class LibraryNode implements SwarmNode {
   readonly #options: ResolvedNodeOptions
   readonly #host: Host
   readonly #hash: HashFunction
+  readonly #claim: IdentityClaim
   readonly #uploadBudget: RateBudget
   readonly #downloadBudget: RateBudget
   readonly #uploadSlots = new UploadSlots()
@@ -72,16 +80,21 @@ class LibraryNode implements SwarmNode {
   readonly #stopping = new AbortController()
   #stopped: Promise<void> | undefined
 
-  constructor(options: ResolvedNodeOptions, host: Host, hash: HashFunction) {
+  constructor(options: ResolvedNodeOptions, host: Host, hash: HashFunction, claim: IdentityClaim) {
     this.#options = options
     this.#host = host
     this.#hash = hash
+    this.#claim = claim
     this.#uploadBudget = new RateBudget(options.uploadBytesPerSecond, performance.now())
     this.#downloadBudget = new RateBudget(options.downloadBytesPerSecond, performance.now())
   }
 
   get peer(): string {
     return this.#host.peer
+  }
+
+  get identityTakenBy(): string | undefined {
+    return this.#claim.takenBy
   }
 
   addresses(): string[] {
@@ -225,6 +238,7 @@ class LibraryNode implements SwarmNode {
       this.#stopping.abort()
       await Promise.all([...this.#transfers.values()].map(transfer => transfer.close()))
       await this.#host.stop()
+      await this.#claim.release()
     })()
     return this.#stopped
   }

@@ -26,7 +26,6 @@ export function resolveNodeOptions(options: Partial<NodeOptions> = {}): Resolved
     policy: 'cooperative',
     labels: {},
     origin: {},
-    persistIdentity: true,
     ...defined
   }
   for (const field of ['listen', 'announce'] as const) {

@@ -30,8 +30,6 @@ export interface NodeOptions {
   labels: Record<string, string>
   /** Defaults for the origins of every content. */
   origin: Partial<OriginSettings>
-  /** False: a fresh identity that is not kept, for a second node beside one that uses the same state folder. @default true */
-  persistIdentity: boolean
 }
 
 /** How this node uses origins: HTTP(S) servers that hold a content. */
@@ -214,6 +212,8 @@ export interface Transfer {
 
 export interface SwarmNode {
   readonly peer: string
+  /** The process that has the state folder's identity, in words; then this node is a peer of its own, for as long as it runs. */
+  readonly identityTakenBy: string | undefined
   addresses(): string[]
   seed(path: string, options?: SeedOptions): Promise<Transfer>
   get(source: string | Manifest, options?: GetOptions): Promise<Transfer>

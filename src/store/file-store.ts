@@ -5,7 +5,7 @@
  * - nothing is written under the final name before every wanted piece is verified, written and flushed; then it appears by rename;
  * - whatever happens to process, `.part` or state, a piece is in `have` after opening only if the state vouches for it (see
  *   transfer-state.ts) or its bytes were hashed;
- * - one process writes to an output at a time (output-lock.ts); open files are bounded.
+ * - one process writes to an output at a time (process-lock.ts); open files are bounded.
  * Called by the node for every `get`.
  */
 
@@ -35,8 +35,8 @@ import {
 import { bufferFor, GuardedReader } from './guarded-reader.ts'
 import { HandlePool } from './handle-pool.ts'
 import { isPieceHash, Layout } from './layout.ts'
-import { lockOutput, type OutputLock } from './output-lock.ts'
 import { PieceLostError, type PieceStore } from './piece-store.ts'
+import { lockOutput, type ProcessLock } from './process-lock.ts'
 import { type Only, Selection } from './selection.ts'
 import { isSettled, type Stamp, stampOf, stampText } from './stamp.ts'
 import { forgetOldTransfers, readTransferState, statePath, type TransferPhase, writeTransferState } from './transfer-state.ts'
@@ -131,7 +131,7 @@ class DownloadStore implements FileStore {
   readonly #flushBytes: number
   readonly #flushMs: number
   #have: Bitfield
-  #lock: OutputLock | undefined
+  #lock: ProcessLock | undefined
 
   /** While staging: open staged files; once finished: the reader of the final ones. */
   readonly #pool: HandlePool

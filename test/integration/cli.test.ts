@@ -58,6 +58,21 @@ describe('swarm seed and swarm get', { concurrency: 1, timeout: 600_000 }, () =>
     assert.deepEqual(await readFile(space.join('out/data.bin')), space.content)
   })
 
+  it("find each other with one state folder, as two commands of one user have; its identity is the first one's, also after kill -9", async () => {
+    await using space = await workspace()
+    const first = space.start('shared', ['seed', 'data.bin'])
+    const { peer, link } = await first.event('seeding')
+    const got = await space.run('shared', ['get', link, '-o', 'copy.bin', '--timeout', '60s'])
+    assert.equal(got.code, 0, got.stderr)
+    assert.deepEqual(await readFile(space.join('copy.bin')), space.content)
+    await using second = space.start('shared', ['seed', 'copy.bin', '-o', 'second.swarm'])
+    assert.notEqual((await second.event('seeding')).peer, peer)
+    first.child.kill('SIGKILL')
+    await first.finished
+    await using third = space.start('shared', ['seed', 'data.bin', '-o', 'third.swarm'])
+    assert.equal((await third.event('seeding')).peer, peer)
+  })
+
   it('seed an unchanged file again without hashing it', async () => {
     await using space = await workspace()
     for (const hashes of [true, false]) {

@@ -1,9 +1,9 @@
 /**
- * One writer per output: a small file beside it says which process is downloading there.
+ * One process at a time, by a small file that says which one: for an output, beside it, and for the identity of a state folder.
  *
- * The lock lies beside the output and not in the state folder, since two nodes with separate state folders may still be sent to
+ * The lock of an output lies beside it and not in the state folder, since two nodes with separate state folders may still be sent to
  * the same output. A lock is stale when its process is gone (same host: by process id, start time and boot), or, written
- * on another host or in another container, when nobody touched it for {@link FOREIGN_STALE_MS}. Called by the file store.
+ * on another host or in another container, when nobody touched it for a while. Called by the file store and the node.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -27,13 +27,23 @@ interface Holder {
   token: string
 }
 
-export interface OutputLock {
-  /** Gives the output free. Idempotent; never throws. */
+export interface ProcessLock {
+  /** Gives it free. Idempotent; never throws. */
   release(): Promise<void>
 }
 
 /** Throws `StoreError` naming the process that writes to `output` already. */
-export async function lockOutput(lockPath: string, output: string): Promise<OutputLock> {
+export async function lockOutput(lockPath: string, output: string): Promise<ProcessLock> {
+  const taken = await takeLock(lockPath, FOREIGN_STALE_MS)
+  if (typeof taken !== 'string') return taken
+  throw new StoreError(`${taken} is downloading to this output already`, output)
+}
+
+/**
+ * The lock, or in words who holds it. A holder on another host, whose end nobody can see from here, counts as dead when it has not touched the lock
+ * for `foreignStaleMs`. Throws `StoreError` where no lock can be written or read.
+ */
+export async function takeLock(lockPath: string, foreignStaleMs: number): Promise<ProcessLock | string> {
   const own: Holder = {
     pid: process.pid,
     started: await processStart(process.pid),
@@ -51,9 +61,8 @@ export async function lockOutput(lockPath: string, output: string): Promise<Outp
     const text = await readLock(lockPath)
     if (text === undefined) continue
     const holder = parseHolder(text)
-    if (holder !== undefined && (await isAlive(holder, lockPath, own))) {
-      const where = holder.host === own.host ? '' : ` on ${holder.host}`
-      throw new StoreError(`process ${holder.pid}${where} is downloading to this output already`, output)
+    if (holder !== undefined && (await isAlive(holder, own, lockPath, foreignStaleMs))) {
+      return holder.host === own.host ? `process ${holder.pid}` : `process ${holder.pid} on ${holder.host}`
     }
     // Empty or torn: its writer may be between creating and filling it; a dead one leaves it so for good.
     if (holder === undefined && (await ageMs(lockPath)) < 2_000) {
@@ -62,10 +71,10 @@ export async function lockOutput(lockPath: string, output: string): Promise<Outp
     }
     await removeStale(lockPath, text, own.token)
   }
-  throw new StoreError('other processes keep locking this output', output)
+  throw new StoreError('other processes keep taking the lock', lockPath)
 }
 
-function held(lockPath: string, own: Holder): OutputLock {
+function held(lockPath: string, own: Holder): ProcessLock {
   const touch = setInterval(() => {
     const now = new Date()
     fs.promises.utimes(lockPath, now, now).catch(() => {})
@@ -113,8 +122,8 @@ async function removeStale(lockPath: string, staleText: string, token: string): 
   await fs.promises.rm(aside, { force: true }).catch(() => {})
 }
 
-async function isAlive(holder: Holder, lockPath: string, own: Holder): Promise<boolean> {
-  if (holder.host !== own.host) return (await ageMs(lockPath)) < FOREIGN_STALE_MS
+async function isAlive(holder: Holder, own: Holder, lockPath: string, foreignStaleMs: number): Promise<boolean> {
+  if (holder.host !== own.host) return (await ageMs(lockPath)) < foreignStaleMs
   if (holder.boot !== own.boot) return false
   try {
     process.kill(holder.pid, 0)

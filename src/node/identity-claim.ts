@@ -1,0 +1,33 @@
+/**
+ * One process per identity: whoever comes second to a state folder is a peer of its own, for as long as it runs.
+ *
+ * Two processes with one peer id cannot find each other (a `get` beside a `seed` on one machine), and whoever dials that id reaches either. The
+ * identity goes to the first, and is free again with its end, however it ended. A holder on another host or in another container counts as gone at
+ * once: a node that is started anew in a fresh container has to be the peer that others know. Called by node.ts.
+ */
+
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type ProcessLock, takeLock } from '../store/process-lock.ts'
+
+const LOCK_FILE = 'identity.lock'
+
+export interface IdentityClaim {
+  /** Who has the identity, in words: this node is a peer of its own. */
+  readonly takenBy: string | undefined
+  release(): Promise<void>
+}
+
+/** Never throws: where no lock can be written there is no telling, and whether the folder can be used is for whoever reads the identity to say. */
+export async function claimIdentity(stateDir: string): Promise<IdentityClaim> {
+  let lock: ProcessLock | undefined
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 })
+    const taken = await takeLock(join(stateDir, LOCK_FILE), 0)
+    if (typeof taken === 'string') return { takenBy: taken, release: async () => {} }
+    lock = taken
+  } catch {
+    // As said above.
+  }
+  return { takenBy: undefined, release: async () => lock?.release() }
+}
