@@ -1,14 +1,13 @@
 /**
- * Bundles the command line into a few files, in place of the compiler's hundreds: a `get` starts in half the time and with a third less memory
+ * Bundles the command line into few files, in place of the compiler's hundreds: a `get` starts in half the time and with a third less memory
  * (docs/PERFORMANCE.md), because Node resolves, reads and checks each module of libp2p by itself otherwise.
  *
- * What only the daemon needs, and what is native, stays a package of its own; everything that a command imports late stays a file of
- * its own. Run by `npm run build` after the compiler; the library (dist/index.js) stays as the compiler wrote it.
+ * What only the daemon needs, and what is native, stays a package of its own; what a command imports late is still run late. Run by `npm run build` after the compiler; the library (dist/index.js) stays as the compiler wrote it.
  */
 
 import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { type BuildOptions, build, type PluginBuild } from 'esbuild'
 
 const source = fileURLToPath(new URL('../src/', import.meta.url))
 const target = fileURLToPath(new URL('../dist/', import.meta.url))
@@ -28,22 +27,41 @@ const EXTERNAL = [
 ]
 
 await rm(`${target}cli`, { recursive: true, force: true })
-await rm(`${target}chunks`, { recursive: true, force: true })
+const common: BuildOptions = {
+  bundle: true,
+  minifySyntax: true,
+  platform: 'node',
+  target: 'node22',
+  logLevel: 'warning'
+}
 await build({
+  ...common,
   // The thread that hashes is started by its file's name; without it hashing goes on with one core, three times slower.
   entryPoints: [`${source}cli/main.ts`, `${source}store/hash-worker.ts`],
   outbase: source,
   outdir: target,
-  // As deep below the package as the sources are: paths relative to a module's own place stay right.
-  chunkNames: 'chunks/[name]-[hash]',
-  bundle: true,
-  splitting: true,
-  minifySyntax: true,
   format: 'esm',
-  platform: 'node',
-  target: 'node22',
-  external: EXTERNAL,
+  external: [...EXTERNAL, './program.ts'],
   // CommonJS modules within the bundle ask for Node's own by `require`.
-  banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" },
-  logLevel: 'warning'
+  banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" }
 })
+// One file, whose code V8 can keep as a whole (src/cli/code-cache.ts), and as deep below the package as the sources are: paths relative to a
+// module's own place stay right. What draws plots is half of it all and seldom wanted.
+for (const name of ['program', 'simulate-plot']) {
+  await build({
+    ...common,
+    entryPoints: [`${source}cli/${name}.ts`],
+    outfile: `${target}cli/${name}.cjs`,
+    format: 'cjs',
+    external: EXTERNAL,
+    plugins: name === 'program' ? [{ name: 'plots-apart', setup: plotsApart }] : [],
+    // What is imported late from outside is required: a script that V8 has kept can import nothing.
+    supported: { 'dynamic-import': false },
+    // Handed in by whoever runs it.
+    define: { 'import.meta.url': 'importMetaUrl' }
+  })
+}
+
+function plotsApart({ onResolve }: PluginBuild): void {
+  onResolve({ filter: /\/simulate-plot\.ts$/ }, () => ({ path: './simulate-plot.cjs', external: true }))
+}

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -98,6 +98,41 @@ describe('the package that npm pack makes', { timeout: 1_500_000 }, () => {
       )
       const ran = await run('node', ['--experimental-strip-types', '--no-warnings', 'program.ts'], { cwd, env })
       assert.equal(ran.stdout, '[700000,3,true]\n')
+    })
+  }
+
+  for (const major of NODES) {
+    it(`keeps the code that a command compiled for its next run, and does without where it cannot, on Node ${major}`, async () => {
+      const cwd = folder.join(`with-node-${major}`)
+      const cache = `${cwd}/cache`
+      const kept = `${cache}/swarm/info.code`
+      const env = { ...process.env, PATH: `${cwd}/node_modules/.bin:${process.env.PATH}`, XDG_CACHE_HOME: cache }
+      await writeFile(`${cwd}/some.txt`, 'content')
+      await run('swarm', ['create', 'some.txt', '--state-dir', 'state'], { cwd, env })
+      const info = async () => {
+        const { stdout, stderr } = await run('swarm', ['info', 'some.txt.swarm'], { cwd, env })
+        assert.equal(stderr, '')
+        return stdout
+      }
+      const said = await info()
+      const { mtimeMs, mode } = await stat(kept)
+      assert.equal(mode & 0o777, 0o600)
+      assert.equal(await info(), said)
+      assert.equal((await stat(kept)).mtimeMs, mtimeMs, 'the second run took what the first one had kept')
+
+      const code = await readFile(kept)
+      const damaged = Buffer.from(code).fill(0xff, code.length >> 1, (code.length >> 1) + 64)
+      await writeFile(kept, damaged)
+      assert.equal(await info(), said)
+      assert.notDeepEqual(await readFile(kept), damaged, 'the damaged one was replaced')
+      const { mtimeMs: replacedMs } = await stat(kept)
+      await chmod(`${cache}/swarm`, 0o777)
+      assert.equal(await info(), said)
+      assert.notEqual((await stat(kept)).mtimeMs, replacedMs, 'a folder in which others may write is not read from')
+
+      await rm(cache, { recursive: true })
+      await writeFile(cache, 'no folder')
+      assert.equal(await info(), said)
     })
   }
 

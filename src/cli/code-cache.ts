@@ -1,0 +1,92 @@
+/**
+ * Runs the bundled command line with the code that V8 compiled for earlier runs.
+ *
+ * Node's own compile cache keeps what was compiled while a module loaded. Functions that were compiled when first called, most of what a short run
+ * uses, are compiled anew by every process; this cache is made at a command's end and has them too (docs/PERFORMANCE.md has the gain).
+ *
+ * One file per command in the user's cache folder, which belongs to that user alone: V8 does not check the code that it is fed. Whatever is wrong
+ * with the file or the folder means no cache and never an error. Called by main.ts.
+ */
+
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { homedir } from 'node:os'
+import { dirname, isAbsolute, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import vm from 'node:vm'
+
+/** Of SHA-256. */
+const SEAL_BYTES = 32
+
+export interface Bundle<Exports> {
+  readonly exports: Exports
+  /** Keeps what is compiled by now, unless this run had it already. */
+  keepCode(): void
+}
+
+/** Runs the CommonJS file `path`; `name` tells caches of the same file apart. */
+export function runBundle<Exports>(path: string, name: string): Bundle<Exports> {
+  const key = keyOf(path)
+  const cache = join(cacheFolder(), `${name}.code`)
+  const cachedData = process.env.NODE_DISABLE_COMPILE_CACHE === undefined ? readCode(cache, key) : undefined
+  const script = new vm.Script(`(function (exports, require, module, importMetaUrl) {${readFileSync(path, 'latin1')}\n})`, {
+    filename: path,
+    ...(cachedData === undefined ? {} : { cachedData })
+  })
+  const module = { exports: {} as Exports }
+  script.runInThisContext()(module.exports, createRequire(path), module, pathToFileURL(path).href)
+  const isCurrent = cachedData !== undefined && script.cachedDataRejected === false
+  return {
+    exports: module.exports,
+    keepCode: () => {
+      if (!isCurrent && process.env.NODE_DISABLE_COMPILE_CACHE === undefined) writeCode(cache, key, script.createCachedData())
+    }
+  }
+}
+
+/** What code belongs to: the bundle as it is now, and the V8 that runs it. */
+function keyOf(path: string): string {
+  const { size, mtimeMs } = statSync(path)
+  return `${path} ${size} ${mtimeMs} ${process.version} ${process.versions.v8} ${process.arch}`
+}
+
+/** Stands behind the code: of another bundle, or damaged, it is not run. */
+function sealOf(key: string, code: Uint8Array): Buffer {
+  return createHash('sha256').update(key).update(code).digest()
+}
+
+/** `$XDG_CACHE_HOME/swarm`, else `~/.cache/swarm` (XDG Base Directory Specification 0.8); `%LOCALAPPDATA%\swarm\cache` on Windows. */
+function cacheFolder(): string {
+  const { XDG_CACHE_HOME: xdg, LOCALAPPDATA: local } = process.env
+  if (process.platform === 'win32') return join(local ?? join(homedir(), 'AppData', 'Local'), 'swarm', 'cache')
+  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'swarm')
+}
+
+/** The code; undefined when it does not belong to the bundle, is damaged, or could be somebody else's work. */
+function readCode(file: string, key: string): Buffer | undefined {
+  try {
+    const { uid, mode } = statSync(dirname(file))
+    if (process.getuid !== undefined && (uid !== process.getuid() || (mode & 0o022) !== 0)) return undefined
+    const bytes = readFileSync(file)
+    const code = bytes.subarray(0, -SEAL_BYTES)
+    return sealOf(key, code).equals(bytes.subarray(-SEAL_BYTES)) ? code : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function writeCode(file: string, key: string, code: Buffer): void {
+  const temporary = `${file}.${process.pid}`
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    try {
+      writeFileSync(temporary, Buffer.concat([code, sealOf(key, code)]), { mode: 0o600 })
+      renameSync(temporary, file)
+    } catch {
+      rmSync(temporary, { force: true })
+    }
+  } catch {
+    // The next run compiles as this one did.
+  }
+}
