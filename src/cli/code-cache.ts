@@ -18,6 +18,7 @@ import vm from 'node:vm'
 
 /** Of SHA-256. */
 const SEAL_BYTES = 32
+const HASH_DIGITS = 64
 
 export interface Bundle<Exports> {
   readonly exports: Exports
@@ -27,10 +28,12 @@ export interface Bundle<Exports> {
 
 /** Runs the CommonJS file `path`; `name` tells caches of the same file apart. */
 export function runBundle<Exports>(path: string, name: string): Bundle<Exports> {
-  const key = keyOf(path)
-  const cache = join(cacheFolder(), `${name}.code`)
-  const cachedData = process.env.NODE_DISABLE_COMPILE_CACHE === undefined ? readCode(cache, key) : undefined
-  const script = new vm.Script(`(function (exports, require, module, importMetaUrl) {${readFileSync(path, 'latin1')}\n})`, {
+  const source = readFileSync(path, 'latin1')
+  const key = keyOf(source)
+  const folder = process.env.NODE_DISABLE_COMPILE_CACHE === undefined ? cacheFolder() : undefined
+  const file = folder === undefined ? undefined : join(folder, `${name}.code`)
+  const cachedData = file === undefined ? undefined : readCode(file, key)
+  const script = new vm.Script(`(function (exports, require, module, importMetaUrl) {${source}\n})`, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData })
   })
@@ -40,15 +43,14 @@ export function runBundle<Exports>(path: string, name: string): Bundle<Exports> 
   return {
     exports: module.exports,
     keepCode: () => {
-      if (!isCurrent && process.env.NODE_DISABLE_COMPILE_CACHE === undefined) writeCode(cache, key, script.createCachedData())
+      if (!isCurrent && file !== undefined) writeCode(file, key, script.createCachedData())
     }
   }
 }
 
-/** What code belongs to: the bundle as it is now, and the V8 that runs it. */
-function keyOf(path: string): string {
-  const { size, mtimeMs } = statSync(path)
-  return `${path} ${size} ${mtimeMs} ${process.version} ${process.versions.v8} ${process.arch}`
+/** What code belongs to: the V8 that runs it, and the bundle, which ends with its own hash (scripts/build-cli.ts). */
+function keyOf(source: string): string {
+  return `${source.slice(-HASH_DIGITS)} ${process.version} ${process.versions.v8} ${process.arch}`
 }
 
 /** Stands behind the code: of another bundle, or damaged, it is not run. */
@@ -56,11 +58,16 @@ function sealOf(key: string, code: Uint8Array): Buffer {
   return createHash('sha256').update(key).update(code).digest()
 }
 
-/** `$XDG_CACHE_HOME/swarm`, else `~/.cache/swarm` (XDG Base Directory Specification 0.8); `%LOCALAPPDATA%\swarm\cache` on Windows. */
-function cacheFolder(): string {
+/** `$XDG_CACHE_HOME/swarm`, else `~/.cache/swarm` (XDG Base Directory Specification 0.8); `%LOCALAPPDATA%\\swarm\\cache` on Windows. */
+function cacheFolder(): string | undefined {
   const { XDG_CACHE_HOME: xdg, LOCALAPPDATA: local } = process.env
-  if (process.platform === 'win32') return join(local ?? join(homedir(), 'AppData', 'Local'), 'swarm', 'cache')
-  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'swarm')
+  if (process.platform !== 'win32' && xdg !== undefined && isAbsolute(xdg)) return join(xdg, 'swarm')
+  try {
+    if (process.platform === 'win32') return join(local ?? join(homedir(), 'AppData', 'Local'), 'swarm', 'cache')
+    return join(homedir(), '.cache', 'swarm')
+  } catch {
+    return undefined // a user without a home
+  }
 }
 
 /** The code; undefined when it does not belong to the bundle, is damaged, or could be somebody else's work. */
