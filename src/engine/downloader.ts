@@ -788,11 +788,17 @@ export class Downloader {
     return Math.max(2 * starvedMs, FIRST_PIECES_PER_DOUBLING * firstPieceMs * doublings)
   }
 
+  /**
+   * While nobody has delivered anything, twice as long after each time that was too short: on links slower than any that we plan for all would give up
+   * what is half sent, drop the sender, and have the next one sent in vain (60 nodes on 0.25 Mbit/s: 4 pieces in 800 s, the seeder's uplink full all along).
+   */
   #timeoutMs(neighbour: Neighbour): number {
     const { options } = this.#state
     if (neighbour.serviceMs === 0) {
-      const patienceMs = Math.min(options.maxRequestTimeoutMs, 2 * TIMEOUT_FACTOR * this.#model.typicalMs)
-      return Math.max(options.firstRequestTimeoutMs, patienceMs)
+      const { typicalMs } = this.#model
+      const patienceMs =
+        typicalMs > 0 ? 2 * TIMEOUT_FACTOR * typicalMs : options.firstRequestTimeoutMs * 2 ** neighbour.timeoutsInRow
+      return Math.max(options.firstRequestTimeoutMs, Math.min(options.maxRequestTimeoutMs, patienceMs))
     }
     return Math.min(options.maxRequestTimeoutMs, Math.max(MIN_TIMEOUT_MS, TIMEOUT_FACTOR * neighbour.serviceMs))
   }

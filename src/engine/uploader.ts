@@ -735,8 +735,9 @@ export class Uploader {
     }
     this.#stallMs = 0
     const pieceMs = this.pieceMs
-    const stallMs =
-      this.#model.rate === 0 ? Math.max(5000, 4 * this.#state.firstPieceMs) : 3 * (this.#rttMs + (window + 1) * pieceMs) + 100
+    // As long as nothing came back each that we gave up on may yet be under way, and what begins beside it makes all of them slower.
+    const firstStallMs = Math.max(5000, 4 * this.#state.firstPieceMs) * (1 + this.#flights.size - this.#counted)
+    const stallMs = this.#model.rate === 0 ? firstStallMs : 3 * (this.#rttMs + (window + 1) * pieceMs) + 100
     for (const flight of this.#flights.values()) {
       if (flight.isStalled) continue
       if (nowMs - flight.startMs < stallMs) {

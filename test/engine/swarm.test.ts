@@ -213,6 +213,28 @@ describe('the downloading half', () => {
     assert.equal(sent(outputs, 'request', 'other').length, 1)
   })
 
+  it('is patient with the only peer while nobody has delivered anything, and drops it soon once somebody has', () => {
+    const droppedMs = (hasDelivered: boolean): number => {
+      const swarm = swarmOf(8, [])
+      if (hasDelivered) {
+        join(swarm, 'good', 8, [0])
+        say(swarm, 'good', { type: 'offer', pieces: [0] })
+        swarm.handle({ type: 'pieceReceived', peer: 'good', piece: 0, bytes: PIECE_BYTES }, 100)
+        swarm.handle({ type: 'pieceVerified', piece: 0, peer: 'good' }, 100)
+      }
+      join(swarm, 'slow', 8, 'all')
+      for (let ms = 200; ms < 600_000; ms += 200) {
+        const isDropped = swarm
+          .handle({ type: 'tick' }, ms)
+          .some(output => output.type === 'disconnect' && output.peer === 'slow')
+        if (isDropped) return ms
+      }
+      return Number.POSITIVE_INFINITY
+    }
+    assert.ok(droppedMs(false) > 120_000, `after ${droppedMs(false)} ms`)
+    assert.ok(droppedMs(true) < 100_000, `after ${droppedMs(true)} ms`)
+  })
+
   it('requests by itself from a peer that never offers', () => {
     const swarm = swarmOf(8, [])
     join(swarm, 'simple', 8, 'all')
