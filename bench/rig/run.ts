@@ -26,8 +26,8 @@ import {
 const TICK_MS = 250
 /** Seconds that a node may take to load, and a run beyond its patience, on a loaded machine. */
 const SLOW_MACHINE_S = 120
-/** The signal is given when all nodes together use less than this of a core, or after so long. */
-const SETTLED_CORES = 0.25
+/** The signal is given when the nodes use less than this of a core each (idle with 30 neighbours they use half of it), or after so long. */
+const SETTLED_CORES = 0.02
 const MAX_SETTLE_S = 60
 /** Room of a small disk, as a fraction of the file. */
 const SMALL_DISK = 0.6
@@ -323,7 +323,7 @@ class Run {
     for (let before = await cpuSeconds(); performance.now() - beganMs < MAX_SETTLE_S * 1000; ) {
       await sleep(1000, undefined, { signal: this.#options.signal })
       const now = await cpuSeconds()
-      if (now - before < SETTLED_CORES) return
+      if (now - before < SETTLED_CORES * this.#everyone().length) return
       before = now
     }
   }

@@ -3,12 +3,15 @@
  * processes cost to start (benchmarks, roll-outs). Without the variable nothing waits. Caller: get.ts.
  */
 
-import { access } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SwarmNode } from '../node/types.ts'
 import type { Ui } from './ui.ts'
 
-/** Polled, not watched: a file that another container or machine makes on a shared folder raises no event here. */
+/**
+ * Polled, not watched: a file that another container or machine makes on a shared folder raises no event here. And polled without promises: those
+ * of `access`, rejected fifty times a second, took 32 waiting nodes 0.9 of a core.
+ */
 const INTERVAL_MS = 20
 
 /** Resolves at once when no start file is named, else when it exists; rejects when aborted. */
@@ -16,12 +19,5 @@ export async function startSignal(path: string | undefined, node: SwarmNode, sig
   if (path === undefined || path === '') return
   ui.event('waiting', { peer: node.peer, addresses: node.addresses(), startFile: path })
   ui.remark(`waiting for ${path}`)
-  while (!(await exists(path))) await sleep(INTERVAL_MS, undefined, { signal })
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false
-  )
+  while (!existsSync(path)) await sleep(INTERVAL_MS, undefined, { signal })
 }

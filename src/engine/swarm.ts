@@ -589,14 +589,14 @@ export class Swarm {
   }
 
   /**
-   * The first we have, the last, and a quarter of all in between. Neighbours are told of every piece; those who are not read from it whom to dial,
-   * and each message is passed on by the whole swarm.
+   * That we are there, the first we have, the last, and a half of all in between. Neighbours are told of every piece; those who are not read from it whom
+   * to dial, and each message is passed on by the whole swarm. (Without the very first a seeder hears of few who join beside it.)
    */
   get #isWorthGossip(): boolean {
     const { have } = this.#state
     if (have.count === this.#gossipedCount) return false
     const isNew = this.#gossipedCount <= 0 || have.isFull || have.count < this.#gossipedCount
-    return isNew || have.count - this.#gossipedCount >= have.size / 4
+    return isNew || have.count - this.#gossipedCount >= have.size / 2
   }
 
   /** Tells every neighbour what we have now: at once, or batched when pieces come faster than `haveBatchMs`. */

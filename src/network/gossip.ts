@@ -43,7 +43,17 @@ export const GOSSIPSUB_OPTIONS: Partial<GossipsubOpts> = {
   ignoreDuplicatePublishError: true,
   fallbackToFloodsub: false,
   emitSelf: false,
-  // Six of the swarm get ours at once and pass it on; to all of them would be the same bytes thrice over.
+  // A mesh of half the usual degree, which in a fleet that joins at once grows to its upper bound: what is gossiped is told again later, and on
+  // slow links each copy stands before a piece (3 % of what 32 nodes sent on 1 Mbit/s uplinks).
+  D: 4,
+  Dlo: 3,
+  Dhi: 6,
+  Dscore: 3,
+  Dout: 1,
+  Dlazy: 3,
+  gossipFactor: 0.1,
+  mcacheGossip: 2,
+  // Those of the mesh get ours at once and pass it on; to all of the swarm would be the same bytes many times over.
   floodPublish: false,
   // Peer exchange at prune would be unverified addresses; ours travel in `peers` messages and in gossip of their owner.
   doPX: false,

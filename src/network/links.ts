@@ -91,13 +91,15 @@ export class Links {
     return this.#lanes.has(connection)
   }
 
-  /** When a link on this connection brought something; Infinity for a lane, whose link is watched. Undefined without any. */
+  /**
+   * When a link to the connection's peer brought something; Infinity for a lane, whose link is watched. Undefined without any. On whichever
+   * connection: two peers that dial each other at once have two, and the one without the link would be asked for ever.
+   */
   heardMs(connection: Connection): number | undefined {
     if (this.isLane(connection)) return Number.POSITIVE_INFINITY
+    const peer = connection.remotePeer.toString()
     let heardMs: number | undefined
-    for (const link of this.#open) {
-      if (link.connection === connection) heardMs = Math.max(heardMs ?? 0, link.lastInMs)
-    }
+    for (const link of this.#open) if (link.peer === peer) heardMs = Math.max(heardMs ?? 0, link.lastInMs)
     return heardMs
   }
 
