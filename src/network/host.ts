@@ -29,6 +29,7 @@ import { loadIdentity } from './identity.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
 import { cachePeers } from './peer-cache.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
+import { loggerUnlessWanted } from './quiet-logger.ts'
 import { rawTls } from './raw-tls.ts'
 import { RecordStore } from './record-store.ts'
 import { type DhtComponents, RestingDht } from './resting-dht.ts'
@@ -94,7 +95,9 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
 }
 
 async function createNode(options: HostOptions, bans: Bans) {
+  const logger = loggerUnlessWanted()
   return createLibp2p({
+    ...(logger === undefined ? {} : { logger }),
     privateKey: await loadIdentity(options.stateDir),
     start: false,
     addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
