@@ -2,7 +2,8 @@
  * Bundles the command line into few files, in place of the compiler's hundreds: a `get` starts in half the time and with a third less memory
  * (docs/PERFORMANCE.md), because Node resolves, reads and checks each module of libp2p by itself otherwise.
  *
- * What only the daemon needs, and what is native, stays a package of its own; what a command imports late is still run late. Run by `npm run build` after the compiler; the library (dist/index.js) stays as the compiler wrote it.
+ * What only the daemon needs, and what is native, stays a package of its own; what a command imports late is still run late. Run by
+ * `npm run build` after the compiler; the library (dist/index.js) stays as the compiler wrote it.
  */
 
 import { createHash } from 'node:crypto'
@@ -65,12 +66,8 @@ for (const name of ['program', 'simulate-plot']) {
 
 // What V8 keeps belongs to exactly this text: sizes may be equal, and npm gives all files one date.
 const program = `${target}cli/program.cjs`
-await appendFile(
-  program,
-  `//${createHash('sha256')
-    .update(await readFile(program))
-    .digest('hex')}`
-)
+const hash = createHash('sha256').update(await readFile(program))
+await appendFile(program, `//${hash.digest('hex')}`)
 
 function plotsApart({ onResolve }: PluginBuild): void {
   onResolve({ filter: /\/simulate-plot\.ts$/ }, () => ({ path: './simulate-plot.cjs', external: true }))
