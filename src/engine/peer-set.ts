@@ -16,12 +16,22 @@ import type { Input, PeerKey, PeerSource } from './types.ts'
 
 /** Share of `maxNeighbours` that we fill by dialling. */
 const DIAL_SHARE = 0.7
+/**
+ * Of few pieces each neighbour sends us hardly any, and each costs a handshake at both ends: we dial until so many pieces come on each, and
+ * {@link FEWEST_DIALLED} at least. Who dials us is taken in beyond that. (32 and 60 nodes, 128 pieces: 16 are as good as 21 in the simulator, and
+ * 17 % of all CPU less on real links.)
+ */
+const PIECES_PER_NEIGHBOUR = 8
+const FEWEST_DIALLED = 12
 const MAX_DIALS = 8
 /**
  * With this many neighbours a node has enough to begin with, and dials the others one by one, each after {@link DIAL_REST} times as long as dials
- * take. Where many nodes start at once on busy machines a handshake takes seconds, and all of them together took minutes ahead of the first pieces.
+ * take. Where many nodes start at once on busy machines a handshake takes seconds, and all of them together took minutes ahead of the first pieces
+ * (32 nodes on two cores, first piece: 15 s with eight, 9 s with three).
  */
-const ENOUGH_TO_BEGIN = 8
+const ENOUGH_TO_BEGIN = 3
+/** A dial that takes longer leads to nobody, perhaps; another may go beside it. */
+const LONG_DIAL_MS = 3000
 const DIAL_REST = 2
 const DIAL_TIMEOUT_MS = 30_000
 const FIRST_RETRY_MS = 2000
@@ -198,10 +208,11 @@ export class PeerSet {
     if (state.isLeaving || state.isPaused) return
     for (const [peer, sinceMs] of this.#dialling) if (nowMs - sinceMs > DIAL_TIMEOUT_MS) this.dialFailed(peer, nowMs)
     const { maxNeighbours } = state.options
-    const target = Math.max(1, Math.round(maxNeighbours * DIAL_SHARE))
+    const worthwhile = Math.max(FEWEST_DIALLED, Math.round(state.geometry.pieceCount / PIECES_PER_NEIGHBOUR))
+    const target = Math.max(1, Math.min(Math.round(maxNeighbours * DIAL_SHARE), worthwhile))
     const busy = state.neighbourOf.size + this.#dialling.size
     // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
-    let open = Math.min(this.#dialsAtOnce(nowMs) - this.#dialling.size, maxNeighbours - busy)
+    let open = Math.min(this.#roomForDials(nowMs), maxNeighbours - busy)
     let openAny = target - busy
     let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount()
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
@@ -221,12 +232,16 @@ export class PeerSet {
     state.emit({ type: 'findPeers' })
   }
 
-  #dialsAtOnce(nowMs: number): number {
+  /** Dials that may begin now. */
+  #roomForDials(nowMs: number): number {
+    const room = MAX_DIALS - this.#dialling.size
     // With labels we want all who are near soon, or pieces come from afar meanwhile.
-    if (Object.keys(this.#labels).length > 0) return MAX_DIALS
+    if (Object.keys(this.#labels).length > 0) return room
+    let recent = 0
+    for (const sinceMs of this.#dialling.values()) if (nowMs - sinceMs < LONG_DIAL_MS) recent++
     const missing = ENOUGH_TO_BEGIN - this.#state.neighbourOf.size
-    if (missing > 0) return Math.min(MAX_DIALS, missing)
-    return nowMs < this.#restUntilMs ? 0 : 1
+    const atOnce = missing > 0 ? missing : nowMs < this.#restUntilMs ? 0 : 1
+    return Math.min(room, atOnce - recent)
   }
 
   assertInvariants(): void {

@@ -29,6 +29,8 @@ const RATE_WINDOW_ACKS = 4
 const MAX_RATE_WINDOW_MS = 120_000
 /** Pieces in flight before anything is known. */
 const FIRST_WINDOW = 2
+/** Offers and requests behind them then: whom we ask first may be busy with its start (a fleet on few processors: 4 s until it answered). */
+const FIRST_READY = 4
 const MAX_WINDOW = 1024
 /** Pieces in flight beyond what fills the pipe: one to keep it from running dry, one for a receiver whose downlink is taken. */
 const SPARE_PIECES = 2
@@ -150,13 +152,15 @@ export class UplinkModel {
     if (inFlight === 0 || this.rate === 0) return 0
     const pieceMs = this.pieceMs(pieceBytes)
     if (pieceMs < (this.#isStarting ? STARTING_RATIO : 1) * SLOW_PIECE_MS) return 0
-    const overlapMs = Math.max(MIN_OVERLAP_MS, OVERLAP_OF_PIECE * pieceMs, OVERLAP_OF_ANSWER * answerMs)
+    // The first answers come from peers that are busy with their start: they say little of those that follow.
+    const lateMs = this.#isStarting ? Math.min(answerMs, pieceMs / 2) : answerMs
+    const overlapMs = Math.max(MIN_OVERLAP_MS, OVERLAP_OF_PIECE * pieceMs, OVERLAP_OF_ANSWER * lateMs)
     return this.#busySinceMs + inFlight * pieceMs - overlapMs
   }
 
   /** Requests to keep accepted behind those in flight, so that an offer's round trip of `offerMs` never idles the uplink. */
   readyPieces(pieceBytes: number, offerMs: number): number {
-    if (this.rate === 0) return 2
+    if (this.rate === 0) return FIRST_READY
     const pipe = (this.rate * Math.max(offerMs, MIN_PIPE_MS / 2)) / pieceBytes
     return Math.min(MAX_WINDOW, Math.ceil(1.25 * (this.#isStarting && pipe > 1 ? 2 * pipe : pipe)) + 1)
   }

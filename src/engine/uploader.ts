@@ -32,6 +32,8 @@ const URGENT_PIECES = 4
 /** Of a limit's rate: an uplink that delivers more than this is held back by the limit. */
 const LIMIT_SHARE = 0.8
 const UNKNOWN_RTT_MS = 20
+/** Longest time that the first piece has the uplink for itself. */
+const FIRST_ALONE_MS = 2000
 /** Pieces looked at for one choice, so that a choice costs a bounded time. */
 const MAX_LOOKS = 512
 /** Pieces that an offer and its answer may have to wait for. */
@@ -405,7 +407,7 @@ export class Uploader {
     if (this.#counted >= window || options.maxUploadSlots > 0) this.#findStalled(nowMs, window)
     if (this.#counted < window) this.#serveAged(nowMs, window)
     for (;;) {
-      const startMs = model.nextStartMs(geometry.pieceLength, this.#counted, state.answerMs)
+      const startMs = Math.max(model.nextStartMs(geometry.pieceLength, this.#counted, state.answerMs), this.#firstLeftMs)
       const isFree = this.#counted < window && nowMs >= startMs
       // A reader waits for urgent ones: they go before pieces that are waiting for the uplink below us.
       if (!isFree && (this.#urgent.length === 0 || this.#urgentFlights.size >= URGENT_PIECES)) {
@@ -431,6 +433,19 @@ export class Uploader {
       state.table.recordExpects(entry.slot, entry.piece)
       state.emit({ type: 'servePiece', peer: neighbour.key, piece: entry.piece, isUrgent: entry.isUrgent })
     }
+  }
+
+  /**
+   * Before anything is known of the uplink: until when a piece that the transport is still taking goes alone. On a slow uplink the next one beside it
+   * makes both late, and nobody has anything to pass on yet. For a bounded time, as it may be the receiver who is slow.
+   */
+  get #firstLeftMs(): number {
+    if (this.#model.rate > 0) return 0
+    let leftMs = 0
+    for (const { isServed, isStalled, startMs } of this.#flights.values()) {
+      if (!isServed && !isStalled) leftMs = Math.max(leftMs, startMs + FIRST_ALONE_MS)
+    }
+    return leftMs
   }
 
   /** The next request whose neighbour may be sent to, removed from its queue. */

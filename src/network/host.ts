@@ -6,6 +6,7 @@
  * remote does can throw outside of its own stream. Called by the node, which creates one host per process.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
 import { gossipsub } from '@libp2p/gossipsub'
@@ -61,7 +62,11 @@ const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
 const MAX_MUXED_STREAMS = 1024
 /** Addresses that are tried of those given for a peer. */
 const MAX_ADDRESSES_DIALLED = 16
+/** Of what a peer says of where it listens. */
+const MAX_ADDRESSES_TOLD = 8
 const DIAL_TIMEOUT_MS = 10_000
+/** Pauses after a peer did not say who it is. */
+const IDENTIFY_RETRY_MS = [1000, 5000, 20_000, 60_000]
 const LINK_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
@@ -118,7 +123,8 @@ async function createNode(options: HostOptions, bans: Bans) {
     peerStore: { maxAddressAge: 6 * 3_600_000, maxPeerAge: 48 * 3_600_000 },
     datastore: new RecordStore(),
     services: {
-      identify: identify(),
+      // Libp2pHost starts it, once for each peer.
+      identify: identify({ runOnConnectionOpen: false }),
       identifyPush: identifyPush(),
       ping: ping(),
       internals: ({ addressManager, logger }: Internals): Internals => ({ addressManager, logger }),
@@ -180,6 +186,9 @@ class Libp2pHost implements Host {
   readonly #links: Links
   readonly #gossip: Gossip
   readonly #dhtRouter: DhtRouter | undefined
+  readonly #identifying = new Set<string>()
+  /** Of peers that are connected. */
+  readonly #listenAddresses = new Map<string, string[]>()
   readonly #peerHandlers = new Set<(peer: string, addresses: string[]) => void>()
   #bootstrapLoop: BootstrapLoop | undefined
   #heartbeat: Heartbeat | undefined
@@ -235,8 +244,18 @@ class Libp2pHost implements Host {
       maxInboundStreams: 4,
       maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
     })
-    node.addEventListener('peer:identify', () => this.#dhtRouter?.handlePeerJoined())
-    node.addEventListener('peer:disconnect', () => this.#bootstrapLoop?.handlePeerLeft())
+    node.addEventListener('connection:open', event => void this.#identify(event.detail))
+    node.addEventListener('peer:identify', ({ detail: { peerId, listenAddrs } }) => {
+      this.#listenAddresses.set(
+        peerId.toString(),
+        listenAddrs.slice(0, MAX_ADDRESSES_TOLD).map(address => address.toString())
+      )
+      this.#dhtRouter?.handlePeerJoined()
+    })
+    node.addEventListener('peer:disconnect', ({ detail: peerId }) => {
+      this.#listenAddresses.delete(peerId.toString())
+      this.#bootstrapLoop?.handlePeerLeft()
+    })
     try {
       await node.start()
     } catch (err) {
@@ -257,6 +276,29 @@ class Libp2pHost implements Host {
       connectedPeers: () => node.getPeers().length,
       log: this.#options.log
     })
+  }
+
+  /**
+   * Asks who the peer is, once however many connections there are: a lane brings no news, and the question costs as much as the connection. DHT and
+   * gossip know a peer only by its answer, which a busy machine may owe us for longer than libp2p waits: so it is asked again. Never rejects.
+   */
+  async #identify({ remotePeer }: Connection): Promise<void> {
+    const peer = remotePeer.toString()
+    if (this.#identifying.has(peer) || this.#listenAddresses.has(peer)) return
+    this.#identifying.add(peer)
+    for (const pauseMs of IDENTIFY_RETRY_MS) {
+      const [connection] = this.#node.getConnections(remotePeer)
+      if (connection === undefined) break
+      try {
+        await this.#node.services.identify.identify(connection)
+        break
+      } catch (err) {
+        if ((err as Error).name === 'UnsupportedProtocolError') break
+        this.#options.log(`identify: no answer from ${peer}: ${(err as Error).message}`)
+      }
+      await sleep(pauseMs, undefined, { ref: false })
+    }
+    this.#identifying.delete(peer)
   }
 
   /**
@@ -300,6 +342,10 @@ class Libp2pHost implements Host {
     const suffix = `/p2p/${this.peer}`
     const all = [...this.#options.announce, ...listening].map(address => (address.includes('/p2p/') ? address : address + suffix))
     return [...new Set(all)].sort((a, b) => rankOf(a, this.#options) - rankOf(b, this.#options))
+  }
+
+  addressesOf(peer: string): string[] {
+    return this.#listenAddresses.get(peer) ?? []
   }
 
   listen(listener: SwarmListener): () => void {

@@ -117,6 +117,8 @@ export interface Host {
   readonly buffers: BufferPool
   /** Listening addresses with /p2p suffix, most useful first. */
   addresses(): string[]
+  /** Where a connected peer says that it listens, without /p2p suffix; empty while it has not said. */
+  addressesOf(peer: string): string[]
   /** Serve a root: inbound links and piece lists. Returns a function that stops. */
   listen(listener: SwarmListener): () => void
   /**

@@ -85,10 +85,14 @@ const SEARCH_PATIENCE_MS = 2000
 /** Until a bootstrap peer has answered, and we have announced ourselves, a search has hardly begun; for this long it may yet do so. */
 const BOOTSTRAP_PATIENCE_MS = 3000
 /**
- * Who has nothing to give yet looks for peers this long before it tells of itself: a walk that tells costs both sides more than all else at a
- * start, and in a fleet that starts at once it went ahead of the first pieces.
+ * Who begins with nothing looks for peers this long before it listens to gossip, and is announced in the DHT when it is complete or after so long: in a
+ * fleet that starts at once all that telling kept processors and uplinks busy ahead of the first pieces, and a search found those who had nothing.
+ * Neighbours tell of it meanwhile, and its gossip from the first piece on. Not all at the same moment.
  */
-const TELL_AFTER_MS = 1500
+const LISTEN_AFTER_MS = 1500
+const ANNOUNCE_AFTER_MS = 20_000
+/** With so many links it gossips nothing as long as it has nothing. */
+const ENOUGH_LINKS = 4
 const DIAL_TIMEOUT_MS = 10_000
 /** Links that get a lane with each piece that came or left on a slow uplink: handshakes are to take a small part of the time. */
 const LANES_PER_PIECE = 1
@@ -122,6 +126,8 @@ export class SwarmDriver {
   #topic: GossipTopic | undefined
   #finding = false
   #announced = Promise.resolve()
+  /** Settles when others have to know of us: we have something from before or everything now, or an origin whose bytes are to be shared out. */
+  readonly #isOfUse = Promise.withResolvers<void>()
 
   constructor(init: DriverInit) {
     this.#init = init
@@ -208,6 +214,7 @@ export class SwarmDriver {
   /** URLs of the content's origins, in place of those before. */
   setOrigins(urls: readonly string[]): void {
     if (this.#closing.signal.aborted || (urls.length === 0 && this.#origin === undefined)) return
+    this.#isOfUse.resolve()
     if (this.#origin !== undefined) {
       this.#origin.setUrls(urls)
       return
@@ -402,6 +409,7 @@ export class SwarmDriver {
         this.#publish()
         break
       case 'completed':
+        this.#isOfUse.resolve()
         this.#init.events.onCompleted()
         this.#publish()
         break
@@ -411,16 +419,24 @@ export class SwarmDriver {
   /** The engine names neighbours by key only; their addresses are added here, and those without any are left out. */
   #withAddresses(message: Message): Message {
     if (message.type === 'keepers') {
-      const { host } = this.#init
-      const addressesOf = (peer: string): string[] =>
-        peer === host.peer ? host.addresses().map(address => address.replace(/\/p2p\/[^/]+$/, '')) : this.#book.of(peer)
-      return { type: 'keepers', keepers: message.keepers.map(keeper => ({ ...keeper, addresses: addressesOf(keeper.peer) })) }
+      return {
+        type: 'keepers',
+        keepers: message.keepers.map(keeper => ({ ...keeper, addresses: this.#addressesOf(keeper.peer) }))
+      }
     }
     if (message.type !== 'peers') return message
     const peers = message.peers
-      .map(told => ({ ...told, addresses: this.#book.of(told.peer) }))
+      .map(told => ({ ...told, addresses: this.#addressesOf(told.peer) }))
       .filter(({ addresses }) => addresses.length > 0)
     return { type: 'peers', peers }
+  }
+
+  #addressesOf(peer: string): string[] {
+    const { host } = this.#init
+    if (peer === host.peer) return host.addresses().map(address => address.replace(/\/p2p\/[^/]+$/, ''))
+    const known = this.#book.of(peer)
+    // Whoever dialled us is in no book, but said where it listens.
+    return known.length > 0 ? known : host.addressesOf(peer)
   }
 
   async #serve(peer: string, piece: number, isUrgent: boolean): Promise<void> {
@@ -508,8 +524,8 @@ export class SwarmDriver {
     const { host, root, store, origins } = this.#init
     const { signal } = this.#closing
     try {
-      // Who would share out an origin's bytes has to be known at once.
-      if (store.have.count === 0 && origins.length === 0) await sleep(TELL_AFTER_MS, undefined, { signal, ref: false })
+      if (store.have.count > 0 || origins.length > 0) this.#isOfUse.resolve()
+      await Promise.race([this.#isOfUse.promise, sleep(LISTEN_AFTER_MS, undefined, { signal, ref: false })])
       void host
         .join(root, gossip => this.#handleGossip(gossip))
         .then(
@@ -517,11 +533,14 @@ export class SwarmDriver {
             if (signal.aborted) topic.leave()
             else {
               this.#topic = topic
-              this.#publish()
+              if (store.have.count > 0) this.#publish()
             }
           },
           () => {}
         )
+      const announceMs = ANNOUNCE_AFTER_MS * (1 + Math.random())
+      await Promise.race([this.#isOfUse.promise, sleep(announceMs, undefined, { signal, ref: false })])
+      if (store.have.count === 0 && this.#links.size < ENOUGH_LINKS) this.#publish()
       // The router repeats and renews it until `withdraw`.
       await host.router.announce(root, signal)
     } catch {

@@ -90,6 +90,26 @@ describe('the uploading half', () => {
     assert.ok(again !== undefined && again.pieces.length > 0)
   })
 
+  it('gives the first piece the uplink for itself until the transport took it, and for a bounded time', () => {
+    const servedBy = (untilMs: number, takenMs?: number): number => {
+      const swarm = swarmOf(8, 'all')
+      const pieces = sent(join(swarm, 'leecher', 8, []), 'offer', 'leecher').flatMap(offer => offer.pieces)
+      const outputs = [
+        ...say(swarm, 'leecher', { type: 'request', pieces, urgent: false }, 100),
+        ...tickUntil(swarm, 100, takenMs ?? untilMs)
+      ]
+      const first = outputs.find(output => output.type === 'servePiece')
+      if (takenMs !== undefined && first !== undefined) {
+        const { peer, piece } = first
+        outputs.push(...swarm.handle({ type: 'pieceServed', peer, piece, bytes: PIECE_BYTES }, takenMs))
+      }
+      return [...outputs, ...tickUntil(swarm, takenMs ?? untilMs, untilMs)].filter(({ type }) => type === 'servePiece').length
+    }
+    assert.equal(servedBy(1900), 1)
+    assert.equal(servedBy(1900, 1800), 2)
+    assert.equal(servedBy(8000), 2)
+  })
+
   it('sends nothing that was not requested', () => {
     const swarm = swarmOf(8, 'all')
     const outputs = [...join(swarm, 'leecher', 8, []), ...tickUntil(swarm, 0, 20_000)]
@@ -124,7 +144,8 @@ describe('the uploading half', () => {
     // Never acknowledged: what was started stays under way.
     const started = [
       ...say(swarm, 'slow', { type: 'request', pieces, urgent: false }, 11),
-      ...say(swarm, 'slow', { type: 'request', pieces: waiting, urgent: false }, 11)
+      ...say(swarm, 'slow', { type: 'request', pieces: waiting, urgent: false }, 11),
+      ...tickUntil(swarm, 11, 2500)
     ]
     const before = swarm.snapshot()
     assert.ok(started.length > 0 && before.inFlight >= before.window)
@@ -132,7 +153,7 @@ describe('the uploading half', () => {
       swarm,
       'reader',
       { type: 'request', pieces: Array.from({ length: 16 }, (_, index) => 40 + index), urgent: true },
-      12
+      2501
     )
     const urgent = outputs.filter(output => output.type === 'servePiece' && output.isUrgent)
     assert.ok(urgent.length >= 1 && urgent.length <= 8, `${urgent.length}`)

@@ -48,6 +48,13 @@ test('pieces on a slow uplink follow each other: the next begins when the one be
   assert.ok(nextMs(0, 0) <= 0)
 })
 
+test('answers of peers that are busy with their start do not make the first pieces share a slow uplink', () => {
+  const model = new UplinkModel(0)
+  const nowMs = deliver(model, 1, 2000, 0)
+  model.start(0, 5, PIECE_BYTES, 0, nowMs)
+  assert.equal(model.nextStartMs(PIECE_BYTES, 1, 4000) - nowMs, 750)
+})
+
 test('pieces on a fast uplink do not wait for each other', () => {
   const model = new UplinkModel(0)
   const nowMs = deliver(model, 4, 20, 0)

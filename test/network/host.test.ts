@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
 import { NoPeersError, NotFoundError, ProtocolError } from '../../src/errors.ts'
-import { Hosts, listenerFor, RecordedLink, rootOf } from './support.ts'
+import { Hosts, listenerFor, RecordedLink, rootOf, until } from './support.ts'
 
 const hosts = new Hosts()
 afterEach(() => hosts.stop())
@@ -55,6 +55,20 @@ describe('a host', () => {
     await assert.rejects(a.connect(b.peer, b.addresses(), other), refusedAs(/piece count/))
     stop()
     await assert.rejects(a.connect(b.peer, b.addresses(), listenerFor(ROOT)), refusedAs(/unknown root/))
+  })
+
+  it('knows where a peer listens that dialled it, as long as it is connected', async () => {
+    const a = await hosts.create()
+    const b = await hosts.create()
+    b.listen(listenerFor(ROOT))
+    await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
+    await until(() => b.addressesOf(a.peer).length > 0, 'it said where it listens')
+    assert.deepEqual(
+      b.addressesOf(a.peer),
+      a.addresses().map(address => address.replace(`/p2p/${a.peer}`, ''))
+    )
+    await a.stop()
+    await until(() => b.addressesOf(a.peer).length === 0, 'it is gone')
   })
 
   it('says that a peer cannot be reached', async () => {
