@@ -227,6 +227,8 @@ export class PeerSet {
       state.emit({ type: 'dial', peer: candidate.key })
     }
     if (nowMs < this.#findMs || (state.isComplete && state.neighbourOf.size > 0)) return
+    // Nobody would be dialled but near ones, if we have labels to tell them by.
+    if (openAny <= 0 && Object.keys(this.#labels).length === 0) return
     this.#findMs = nowMs + this.#findBackoffMs * (0.75 + this.#random.nextFloat() / 2)
     this.#findBackoffMs = Math.min(MAX_FIND_MS, this.#findBackoffMs * 2)
     state.emit({ type: 'findPeers' })

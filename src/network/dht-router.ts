@@ -18,7 +18,7 @@ export const PROVIDER_VALIDITY_MS = 40 * 60_000
 /** Steady interval between announcements of one root. */
 const REANNOUNCE_MS = 15 * 60_000
 /** After the first announcement that reached anybody: again after these, because the table was still filling. */
-const EARLY_REANNOUNCE_MS = [30_000, 120_000] as const
+const EARLY_REANNOUNCE_MS = [60_000, 300_000] as const
 /** Nobody could be told: again after these, the last one for ever. */
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000, 30_000] as const
 /** Several address changes in a row (interfaces coming up) make one announcement. */

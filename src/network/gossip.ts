@@ -21,6 +21,9 @@ import type { AvailabilityGossip, GossipTopic } from './types.ts'
 const RPC_OVERHEAD_BYTES = 4096
 /** From a peer's subscription to the moment when it can be told something. */
 const SUBSCRIBER_SETTLE_MS = 250
+/** How often the mesh is looked after, and how often scores fade. */
+const HEARTBEAT_MS = 5_000
+const SCORE_DECAY_MS = 10_000
 const MAX_OUTBOUND_BUFFER_BYTES = 4 * 1024 * 1024
 
 /** `/swarm/availability/1/` and the DHT key of the root as text. */
@@ -53,6 +56,8 @@ export const GOSSIPSUB_OPTIONS: Partial<GossipsubOpts> = {
   Dlazy: 3,
   gossipFactor: 0.1,
   mcacheGossip: 2,
+  // The default is each second, of both: a fifth of what a node does that receives at 1 Mbit/s, for messages that come every few minutes.
+  heartbeatInterval: HEARTBEAT_MS,
   // Those of the mesh get ours at once and pass it on; to all of the swarm would be the same bytes many times over.
   floodPublish: false,
   // Peer exchange at prune would be unverified addresses; ours travel in `peers` messages and in gossip of their owner.
@@ -60,7 +65,7 @@ export const GOSSIPSUB_OPTIONS: Partial<GossipsubOpts> = {
   maxInboundDataLength: MAX_GOSSIP_BYTES + RPC_OVERHEAD_BYTES,
   maxOutboundBufferSize: MAX_OUTBOUND_BUFFER_BYTES,
   // Many peers behind one address (one host, NAT, containers) are the normal case here; the default excludes them from every mesh.
-  scoreParams: { IPColocationFactorWeight: 0 }
+  scoreParams: { IPColocationFactorWeight: 0, decayInterval: SCORE_DECAY_MS }
 }
 
 export class Gossip {

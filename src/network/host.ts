@@ -156,7 +156,7 @@ async function loadDht(components: DhtComponents) {
     disjointPaths: 2,
     // The first query of a newcomer waits for this.
     initialQuerySelfInterval: 100,
-    querySelfInterval: 60_000,
+    querySelfInterval: 300_000,
     // Renewal is the router's; here only expired records are thrown away.
     reprovide: { validity: PROVIDER_VALIDITY_MS, threshold: 60_000, interval: 60_000 }
   })(components)
