@@ -246,6 +246,8 @@ class Libp2pHost implements Host {
     })
     node.addEventListener('connection:open', event => void this.#identify(event.detail))
     node.addEventListener('peer:identify', ({ detail: { peerId, listenAddrs } }) => {
+      // It may be gone since it answered; who comes back is asked again.
+      if (node.getConnections(peerId).length === 0) return
       this.#listenAddresses.set(
         peerId.toString(),
         listenAddrs.slice(0, MAX_ADDRESSES_TOLD).map(address => address.toString())

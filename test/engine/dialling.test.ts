@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Swarm } from '../../src/engine/swarm.ts'
 import type { Input } from '../../src/engine/types.ts'
-import { swarmOf } from './world.ts'
+import { swarmOf, tickUntil } from './world.ts'
 
 const HANDSHAKE_MS = 2000
 const ENOUGH = 3
@@ -46,6 +46,16 @@ describe('dialling', () => {
     const inTenSeconds = dialsOf(swarmOf(16, []), 10_000, () => false).length
     assert.ok(inTenSeconds > ENOUGH, `only ${inTenSeconds} were dialled`)
     assert.ok(inTenSeconds <= 8, `${inTenSeconds} at once`)
+  })
+
+  it('looks for peers as long as there are fewer than it would dial', () => {
+    const searches = (neighbours: number): number => {
+      const swarm = swarmOf(128, [])
+      for (let i = 0; i < neighbours; i++) swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0)
+      return tickUntil(swarm, 0, 60_000).filter(({ type }) => type === 'findPeers').length
+    }
+    assert.ok(searches(15) > 2)
+    assert.equal(searches(16), 0)
   })
 
   it('stops where more neighbours would bring hardly any piece each', () => {
