@@ -26,18 +26,22 @@ const FEWEST_DIALLED = 12
 const MAX_DIALS = 8
 /**
  * With this many neighbours a node has enough to begin with, and dials the others one by one, each after {@link DIAL_REST} times as long as dials
- * take. Where many nodes start at once on busy machines a handshake takes seconds, and all of them together took minutes ahead of the first pieces
- * (32 nodes on two cores, first piece: 15 s with eight, 9 s with three).
+ * take. Where many nodes start at once on busy machines a handshake takes seconds, and all of them together took minutes ahead of the first pieces:
+ * so we begin with a few, and go on one by one at once where these are slow (32 nodes on two cores, first piece: 15 s with eight, 9 s with three).
  */
-const ENOUGH_TO_BEGIN = 3
+const ENOUGH_TO_BEGIN = 8
+const FIRST_DIALS = 3
+const SLOW_DIAL_MS = 200
+const DIAL_REST = 2
 /** A dial that takes longer leads to nobody, perhaps; another may go beside it. */
 const LONG_DIAL_MS = 3000
-const DIAL_REST = 2
 const DIAL_TIMEOUT_MS = 30_000
 const FIRST_RETRY_MS = 2000
 const MAX_RETRY_MS = 300_000
 /** Failed dials in a row after which a candidate is forgotten, unless the user gave it. */
 const MAX_FAILURES = 6
+/** No search while there is nobody to dial, and so many who could replace whom we lose. */
+const ENOUGH_SPARE = 4
 const FIRST_FIND_MS = 1000
 const MAX_FIND_MS = 30_000
 const MAX_BANS = 4096
@@ -227,8 +231,8 @@ export class PeerSet {
       state.emit({ type: 'dial', peer: candidate.key })
     }
     if (nowMs < this.#findMs || (state.isComplete && state.neighbourOf.size > 0)) return
-    // Nobody would be dialled but near ones, if we have labels to tell them by.
-    if (openAny <= 0 && Object.keys(this.#labels).length === 0) return
+    // Nobody would be dialled but near ones, if we have labels to tell them by; and whom we lose can be replaced.
+    if (openAny <= 0 && Object.keys(this.#labels).length === 0 && this.#sparePeers() >= ENOUGH_SPARE) return
     this.#findMs = nowMs + this.#findBackoffMs * (0.75 + this.#random.nextFloat() / 2)
     this.#findBackoffMs = Math.min(MAX_FIND_MS, this.#findBackoffMs * 2)
     state.emit({ type: 'findPeers' })
@@ -241,9 +245,17 @@ export class PeerSet {
     if (Object.keys(this.#labels).length > 0) return room
     let recent = 0
     for (const sinceMs of this.#dialling.values()) if (nowMs - sinceMs < LONG_DIAL_MS) recent++
-    const missing = ENOUGH_TO_BEGIN - this.#state.neighbourOf.size
+    const enough = this.#dialMs === 0 || this.#dialMs > SLOW_DIAL_MS ? FIRST_DIALS : ENOUGH_TO_BEGIN
+    const missing = enough - this.#state.neighbourOf.size
     const atOnce = missing > 0 ? missing : nowMs < this.#restUntilMs ? 0 : 1
     return Math.min(room, atOnce - recent)
+  }
+
+  /** Known peers that are no neighbours and could be dialled. */
+  #sparePeers(): number {
+    let count = 0
+    for (const { key, failures } of this.#candidates.values()) if (failures === 0 && !this.#state.neighbourOf.has(key)) count++
+    return count
   }
 
   assertInvariants(): void {

@@ -5,15 +5,21 @@ import type { Input } from '../../src/engine/types.ts'
 import { swarmOf, tickUntil } from './world.ts'
 
 const HANDSHAKE_MS = 2000
-const ENOUGH = 3
+const FEW = 3
+const ENOUGH = 8
 
 interface Dial {
   readonly peer: string
   readonly ms: number
 }
 
-/** Ticks a swarm that hears of 40 peers at once; those in `isAlive` answer after {@link HANDSHAKE_MS}, the others never. */
-function dialsOf(swarm: Swarm, untilMs: number, isAlive: (peer: string) => boolean = () => true): Dial[] {
+/** Ticks a swarm that hears of 40 peers at once; those in `isAlive` answer after `handshakeMs`, the others never. */
+function dialsOf(
+  swarm: Swarm,
+  untilMs: number,
+  isAlive: (peer: string) => boolean = () => true,
+  handshakeMs = HANDSHAKE_MS
+): Dial[] {
   const dials: Dial[] = []
   const hand = (input: Input, ms: number): void => {
     for (const output of swarm.handle(input, ms)) if (output.type === 'dial') dials.push({ peer: output.peer, ms })
@@ -23,7 +29,7 @@ function dialsOf(swarm: Swarm, untilMs: number, isAlive: (peer: string) => boole
   for (let nowMs = 200; nowMs < untilMs; nowMs += 200) {
     hand({ type: 'tick' }, nowMs)
     for (const { peer, ms } of dials.slice(answered)) {
-      if (nowMs - ms < HANDSHAKE_MS) break
+      if (nowMs - ms < handshakeMs) break
       answered++
       if (isAlive(peer)) hand({ type: 'peerJoined', peer, initiator: true, labels: {} }, nowMs)
     }
@@ -32,30 +38,36 @@ function dialsOf(swarm: Swarm, untilMs: number, isAlive: (peer: string) => boole
 }
 
 describe('dialling', () => {
-  it('begins with three at once; the others follow one by one and the slower the longer a handshake takes', () => {
+  it('begins with three at once; where these are slow the others follow one by one and the slower the longer a handshake takes', () => {
     const times = dialsOf(swarmOf(16, []), 60_000).map(({ ms }) => ms)
-    assert.ok((times[ENOUGH - 1] as number) < HANDSHAKE_MS, 'enough to begin with, before the first answers')
-    assert.ok(times.length > ENOUGH + 3, `${times.length} were dialled`)
-    for (let i = ENOUGH; i < times.length; i++) {
+    assert.ok((times[FEW - 1] as number) < HANDSHAKE_MS, 'some to begin with, before the first answers')
+    assert.ok(times.length > FEW + 3, `${times.length} were dialled`)
+    for (let i = FEW; i < times.length; i++) {
       const waitedMs = (times[i] as number) - (times[i - 1] as number)
       assert.ok(waitedMs > 2 * HANDSHAKE_MS, 'the next one waits for the one before, and as long again')
     }
   })
 
-  it('does not wait for those that never answer', () => {
-    const inTenSeconds = dialsOf(swarmOf(16, []), 10_000, () => false).length
-    assert.ok(inTenSeconds > ENOUGH, `only ${inTenSeconds} were dialled`)
-    assert.ok(inTenSeconds <= 8, `${inTenSeconds} at once`)
+  it('goes on to eight at once where handshakes are quick', () => {
+    const inOneSecond = dialsOf(swarmOf(16, []), 1000, () => true, 100).length
+    assert.ok(inOneSecond >= ENOUGH, `${inOneSecond} were dialled`)
   })
 
-  it('looks for peers as long as there are fewer than it would dial', () => {
-    const searches = (neighbours: number): number => {
+  it('does not wait for those that never answer', () => {
+    const inTenSeconds = dialsOf(swarmOf(16, []), 10_000, () => false).length
+    assert.ok(inTenSeconds > FEW, `only ${inTenSeconds} were dialled`)
+    assert.ok(inTenSeconds <= ENOUGH, `${inTenSeconds} at once`)
+  })
+
+  it('looks for peers until it has as many as it would dial, and some to replace them', () => {
+    const searches = (neighbours: number, spare: number): number => {
       const swarm = swarmOf(128, [])
       for (let i = 0; i < neighbours; i++) swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0)
+      for (let i = 0; i < spare; i++) swarm.handle({ type: 'peerDiscovered', peer: `s${i}`, source: 'dht' }, 1)
       return tickUntil(swarm, 0, 60_000).filter(({ type }) => type === 'findPeers').length
     }
-    assert.ok(searches(15) > 2)
-    assert.equal(searches(16), 0)
+    assert.ok(searches(16, 0) > 2)
+    assert.equal(searches(16, 4), 0)
   })
 
   it('stops where more neighbours would bring hardly any piece each', () => {
