@@ -65,8 +65,8 @@ const MAX_ADDRESSES_DIALLED = 16
 /** Of what a peer says of where it listens. */
 const MAX_ADDRESSES_TOLD = 8
 const DIAL_TIMEOUT_MS = 10_000
-/** Pauses after a peer did not say who it is. */
-const IDENTIFY_RETRY_MS = [1000, 5000, 20_000, 60_000]
+/** Before each time that a peer is asked who it is, as long as it does not answer. */
+const IDENTIFY_PAUSES_MS = [0, 1000, 5000, 20_000]
 const LINK_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
@@ -288,7 +288,8 @@ class Libp2pHost implements Host {
     const peer = remotePeer.toString()
     if (this.#identifying.has(peer) || this.#listenAddresses.has(peer)) return
     this.#identifying.add(peer)
-    for (const pauseMs of IDENTIFY_RETRY_MS) {
+    for (const pauseMs of IDENTIFY_PAUSES_MS) {
+      if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false })
       const [connection] = this.#node.getConnections(remotePeer)
       if (connection === undefined) break
       try {
@@ -298,7 +299,6 @@ class Libp2pHost implements Host {
         if ((err as Error).name === 'UnsupportedProtocolError') break
         this.#options.log(`identify: no answer from ${peer}: ${(err as Error).message}`)
       }
-      await sleep(pauseMs, undefined, { ref: false })
     }
     this.#identifying.delete(peer)
   }
