@@ -1,9 +1,9 @@
 /**
- * Ends connections whose other end is gone without a word, and measures the round trip of the others.
+ * Ends connections whose other end is gone without a word.
  *
  * libp2p's own monitor asks on every connection at the same moment, also where bytes come in all the time; each question is a stream with a
- * negotiation of its own. In a fleet of 32 with three connections for each pair of neighbours that was a quarter of all CPU. So: one question soon
- * after the start, for the round trip, and from then on only where nothing was heard for an interval; never all at once.
+ * negotiation of its own. In a fleet of 32 with three connections for each pair of neighbours that was a quarter of all CPU. So: a question
+ * only where nothing was heard for an interval, and never all at once. What a link's round trip is its hellos tell.
  * On the wire it is libp2p's ping. Created by host.ts.
  */
 
@@ -50,7 +50,7 @@ export class Heartbeat {
         const heardMs = this.#init.heardMs(connection) ?? Number.NEGATIVE_INFINITY
         const isQuiet = nowMs - heardMs >= intervalMs
         this.#dueMs.set(connection, isQuiet ? nowMs + intervalMs : heardMs + intervalMs)
-        if (isQuiet || (connection.rtt === undefined && heardMs !== Number.POSITIVE_INFINITY)) void this.#ask(connection)
+        if (isQuiet) void this.#ask(connection)
       }
     }
   }

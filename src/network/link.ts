@@ -137,7 +137,7 @@ export class StreamLink implements PeerLink {
     return this.#limits
   }
 
-  /** Round trip in milliseconds: by pings, until the first of them by the hellos. */
+  /** Round trip in milliseconds: by the last ping, where there was one, else by the hellos; undefined at whoever was dialled. */
   get rttMs(): number | undefined {
     return this.connection.rtt ?? this.helloMs
   }

@@ -186,16 +186,17 @@ export class SwarmTransfer implements Transfer {
     const bytesLeft = this.#bytesWanted - this.#bytesDone
     const peers: PeerSnapshot[] = []
     for (const traffic of this.#driver.traffic.values()) {
+      const neighbour = engine.peers.find(({ peer }) => peer === traffic.peer)
       peers.push({
         peer: traffic.peer,
         address: traffic.address,
         encryption: traffic.encryption,
-        piecesHeld: engine.peers.find(({ peer }) => peer === traffic.peer)?.piecesHeld ?? 0,
+        piecesHeld: neighbour?.piecesHeld ?? 0,
         bytesDownloaded: traffic.down.total,
         bytesUploaded: traffic.up.total,
         downloadRate: traffic.down.rate(nowMs),
         uploadRate: traffic.up.rate(nowMs),
-        rttMs: this.#init.host.rttMs(traffic.peer),
+        rttMs: this.#init.host.rttMs(traffic.peer) ?? neighbour?.rttMs,
         connected: this.#driver.peers.has(traffic.peer)
       })
     }

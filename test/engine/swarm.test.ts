@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Output } from '../../src/engine/types.ts'
 import { join, PIECE_BYTES, say, sent, swarmOf, tickUntil, World } from './world.ts'
 
 describe('a swarm of engines', () => {
@@ -108,6 +109,28 @@ describe('the uploading half', () => {
     assert.equal(servedBy(1900), 1)
     assert.equal(servedBy(1900, 1800), 2)
     assert.equal(servedBy(8000), 2)
+  })
+
+  it('begins pieces beside first ones that nobody acknowledges ever more seldom', () => {
+    const swarm = swarmOf(64, 'all')
+    const startedMs: number[] = []
+    const take = (outputs: readonly Output[], nowMs: number): void => {
+      for (const output of outputs) {
+        if (output.type === 'servePiece') {
+          startedMs.push(nowMs)
+          take(swarm.handle({ type: 'pieceServed', peer: output.peer, piece: output.piece, bytes: PIECE_BYTES }, nowMs), nowMs)
+        } else if (output.type === 'send' && output.message.type === 'offer') {
+          take(say(swarm, output.peer, { type: 'request', pieces: output.message.pieces, urgent: false }, nowMs), nowMs)
+        }
+      }
+    }
+    const first = Array.from({ length: 16 }, (_, i) => join(swarm, `leecher${i}`, 64, []))
+    take(first.flat(), 0)
+    for (let nowMs = 10; nowMs <= 50_000; nowMs += 10) take(swarm.handle({ type: 'tick' }, nowMs), nowMs)
+    const rounds = [...new Set(startedMs.map(ms => Math.round(ms / 1000)))]
+    const pauses = rounds.slice(1).map((second, index) => second - (rounds[index] as number))
+    assert.ok(pauses.length >= 2, `pieces began at second ${rounds}`)
+    for (const [index, pause] of pauses.entries()) assert.ok(index === 0 || pause > (pauses[index - 1] as number), `${pauses}`)
   })
 
   it('sends nothing that was not requested', () => {

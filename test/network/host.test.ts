@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
+import type { Identify } from '@libp2p/identify'
+import type { Startable } from '@libp2p/interface'
+import type { Ping } from '@libp2p/ping'
+import { multiaddr } from '@multiformats/multiaddr'
 import { NoPeersError, NotFoundError, ProtocolError } from '../../src/errors.ts'
+import { createStockNode } from './stock-peer.ts'
 import { Hosts, listenerFor, RecordedLink, rootOf, until } from './support.ts'
 
 const hosts = new Hosts()
 afterEach(() => hosts.stop())
 
 const ROOT = rootOf(1)
+const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
 /** Both ends of one link between two new hosts. */
 async function connected(): Promise<[RecordedLink, RecordedLink]> {
@@ -69,6 +75,40 @@ describe('a host', () => {
     )
     await a.stop()
     await until(() => b.addressesOf(a.peer).length === 0, 'it is gone')
+  })
+
+  it('asks a peer who it is until it answers, and once however many connections there are', async () => {
+    const host = await hosts.create()
+    const stock = await createStockNode('tls')
+    try {
+      const { identify } = stock.services as { identify: Identify & Startable }
+      let asked = 0
+      const refuseOnce = async (thenAnswer: boolean) => {
+        await identify.stop()
+        await stock.handle(IDENTIFY_PROTOCOL, async stream => {
+          asked++
+          if (thenAnswer) {
+            await stock.unhandle(IDENTIFY_PROTOCOL)
+            await identify.start()
+          }
+          stream.abort(new Error('busy'))
+        })
+      }
+      await refuseOnce(true)
+      const [address] = host.addresses()
+      await stock.dial(multiaddr(address))
+      const peer = stock.peerId.toString()
+      await until(() => host.addressesOf(peer).length > 0, 'it said where it listens')
+      assert.equal(asked, 1)
+      await refuseOnce(false)
+      const second = await stock.dial(multiaddr(address), { force: true })
+      // The host would have asked when the connection opened, long before it answers this.
+      await (stock.services as { ping: Ping }).ping.ping(second.remotePeer)
+      assert.equal(stock.getConnections(second.remotePeer).length, 2)
+      assert.equal(asked, 1)
+    } finally {
+      await stock.stop()
+    }
   })
 
   it('says that a peer cannot be reached', async () => {
