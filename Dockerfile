@@ -24,6 +24,14 @@ COPY --from=build /app/dist /app/dist
 # Files go to /data, identity, resume state and hash cache to /state. Nothing runs as root.
 RUN mkdir -p /data /state && chown 1000:1000 /data /state && ln -s /app/dist/cli/main.js /usr/local/bin/swarm && chmod +x /app/dist/cli/main.js
 USER 1000:1000
+# What V8 compiles for a first `seed` and `get` is kept in the user's cache folder (src/cli/code-cache.ts): a fresh container then starts like a
+# second run elsewhere. It is nothing but a gain: whoever runs it as another user compiles again.
+RUN set -e; cd "$(mktemp -d)"; head -c 4194304 /dev/urandom >content; \
+  swarm seed content --quiet --no-mdns --listen /ip4/127.0.0.1/tcp/0 --state-dir seeder & seeder=$!; \
+  until [ -s content.swarm ]; do kill -0 $seeder; sleep 0.1; done; \
+  swarm get content.swarm --output copy --seed --quiet --no-mdns --listen /ip4/127.0.0.1/tcp/0 --state-dir leecher & leecher=$!; \
+  until cmp -s content copy; do kill -0 $leecher; sleep 0.1; done; sleep 3; \
+  kill $leecher; wait $leecher; kill $seeder; wait $seeder; rm -r "$PWD"
 WORKDIR /data
 VOLUME ["/data", "/state"]
 EXPOSE 4001/tcp
