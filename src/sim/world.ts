@@ -310,11 +310,12 @@ export class World {
         this.hand(event.peer, event.input)
         return
       case 'message':
-        this.#deliver(event.from, event.link, event.message)
+        this.#deliver(event.link, { type: 'messageReceived', peer: event.from.key, message: event.message })
         return
       case 'broadcast': {
         const { from, links, message } = event
-        for (const link of links) this.#deliver(from, link, message)
+        const input: Input = { type: 'messageReceived', peer: from.key, message }
+        for (const link of links) this.#deliver(link, input)
         return
       }
       case 'sent':
@@ -421,11 +422,10 @@ export class World {
     peer.host.owedBytes += bytes
   }
 
-  #deliver(from: SimPeer, link: Link, message: Message): void {
+  #deliver(link: Link, input: Extract<Input, { type: 'messageReceived' }>): void {
     const { to } = link
     if (!to.isUp || !link.isOpen) return
-    const input: Input = { type: 'messageReceived', peer: from.key, message }
-    if (message.type !== 'have') {
+    if (input.message.type !== 'have') {
       this.hand(to, input)
       return
     }

@@ -70,6 +70,30 @@ describe('the heartbeat', () => {
     assert.equal(connection.status, 'open')
   })
 
+  it('asks on those without a link one after the other, each in its turn, a few in an interval however many there are', async () => {
+    const asked: number[] = []
+    const connections = Array.from({ length: 12 }, (_, index) => ({
+      status: 'open',
+      newStream: () => {
+        asked.push(index)
+        return Promise.reject(Object.assign(new Error('no ping here'), { name: 'UnsupportedProtocolError' }))
+      }
+    })) as unknown as Connection[]
+    const startMs = performance.now()
+    const heartbeat = new Heartbeat({
+      connections: () => connections,
+      heardMs: () => undefined,
+      log: () => {},
+      intervalMs: 60,
+      timeoutMs: 60_000
+    })
+    stops.push(() => heartbeat.stop())
+    await until(() => asked.length >= 24, 'each was asked twice')
+    // Four in an interval of 60 ms: 23 pauses of 15.
+    assert.ok(performance.now() - startMs >= 23 * 15, `${performance.now() - startMs} ms`)
+    assert.equal(new Set(asked.slice(0, 12)).size, 12, `${asked}`)
+  })
+
   it('never asks on one that somebody else watches', async () => {
     const { connection } = await connected()
     const { connection: watched } = await connected()
