@@ -84,7 +84,7 @@ export class Swarm {
     this.#downloadBudget = new RateBudget(resolved.downloadBytesPerSecond, nowMs)
     const uploadBudgets = uploadBudget === undefined ? [this.#uploadBudget] : [this.#uploadBudget, uploadBudget]
     const downloadBudgets = downloadBudget === undefined ? [this.#downloadBudget] : [this.#downloadBudget, downloadBudget]
-    this.#peers = new PeerSet(state, random.fork('peers'), labels, nowMs)
+    this.#peers = new PeerSet(state, random.fork('peers'), labels, () => this.#uploader.pieceMs, nowMs)
     this.#uploader = new Uploader(state, random.fork('uploader'), uploadBudgets, nowMs)
     this.#downloader = new Downloader(state, random.fork('downloader'), downloadBudgets, nowMs)
     this.#origin = new OriginShare(state, this.#downloader, downloadBudgets, () => this.#peers.hasUntried, nowMs)

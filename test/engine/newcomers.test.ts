@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Swarm } from '../../src/engine/swarm.ts'
 import type { Output } from '../../src/engine/types.ts'
-import { join, say, swarmOf, World } from './world.ts'
+import { join, PIECE_BYTES, say, swarmOf, World } from './world.ts'
 
 const MOST = 4
 
@@ -32,6 +32,24 @@ describe('a peer that has all neighbours that it may have', () => {
     newcomer(swarm, 'late', 20_000)
     assert.equal(swarm.accepts('later', 20_001), false)
     assert.equal(swarm.accepts('later', 40_000), true)
+  })
+
+  it('does so more seldom where its uplink takes seconds for a piece', () => {
+    const acceptsAt = (pieceMs: number, atMs: number): boolean => {
+      const swarm = swarmOf(16, 'all', { maxNeighbours: MOST })
+      for (let i = 0; i < MOST; i++) swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0)
+      say(swarm, 'n0', { type: 'bitfield', bits: new Uint8Array(2) })
+      for (const [index, piece] of [1, 2, 3].entries()) {
+        say(swarm, 'n0', { type: 'request', pieces: [piece], urgent: true }, index * pieceMs)
+        swarm.handle({ type: 'pieceServed', peer: 'n0', piece, bytes: PIECE_BYTES }, index * pieceMs + 1)
+        say(swarm, 'n0', { type: 'have', pieces: [piece] }, (index + 1) * pieceMs)
+      }
+      return swarm.accepts('late', atMs)
+    }
+    assert.equal(acceptsAt(100, 9000), false)
+    assert.equal(acceptsAt(100, 20_000), true)
+    assert.equal(acceptsAt(4000, 20_000), false)
+    assert.equal(acceptsAt(4000, 60_000), true)
   })
 
   it('keeps those that it dialled, whoever knocks', () => {
