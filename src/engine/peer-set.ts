@@ -53,8 +53,8 @@ const NEAR_PATIENCE_MS = 10_000
  */
 const REPLACE_MS = 10_000
 /**
- * The same in pieces that our uplink sends meanwhile, where these take longer: getting to know a peer costs both about a tenth of a small piece (a seeder of
- * 60 on 0.5 Mbit/s, where a piece takes 4 s, opened 58 connections in 200 s).
+ * The same in pieces that our uplink sends meanwhile, where these take longer: getting to know a peer costs both some handshakes (a seeder of 60 on
+ * 0.5 Mbit/s, where a piece takes 4 s, opened 58 connections in 200 s).
  */
 const REPLACE_PIECES = 10
 const SOURCE_TRUST: Readonly<Record<PeerSource, number>> = { given: 0, hint: 1, mdns: 2, neighbour: 3, dht: 4, gossip: 5 }
