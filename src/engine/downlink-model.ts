@@ -12,6 +12,10 @@ const RATE_WINDOW_MS = 6000
 const SERVICE_WINDOW_MS = 20_000
 /** Pieces on top: uploaders hold accepted requests ready, and the estimate needs room to grow. */
 const READY_PIECES = 3
+/** The same where a piece takes long and answers {@link QUICK_ANSWER} of it or less: uploaders hold less ready then, and more would share the downlink. */
+const READY_PIECES_SLOW = 2
+const SLOW_SERVICE_MS = 300
+const QUICK_ANSWER = 0.15
 /** The same where a burst came at {@link WIDE_RATIO} times the usual rate or more, and answers take {@link SLOW_ANSWER} of a piece's time or more. */
 const READY_PIECES_WIDE = 12
 const WIDE_RATIO = 2
@@ -94,10 +98,13 @@ export class DownlinkModel {
     return (last.bytes - first.bytes) / Math.max(last.ms - first.ms, 1)
   }
 
-  #isRefusalDear(pieceBytes: number, answerMs: number): boolean {
+  /** Pieces on top of what the downlink brings. */
+  #readyPieces(pieceBytes: number, answerMs: number, serviceMs: number): number {
     const usual = this.#rateOver(this.#arrivals.length - 1)
-    if (usual * answerMs < SLOW_ANSWER * pieceBytes) return false
-    return Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
+    const answer = (usual * answerMs) / pieceBytes
+    if (answer < QUICK_ANSWER) return serviceMs < SLOW_SERVICE_MS ? READY_PIECES : READY_PIECES_SLOW
+    const isRefusalDear = answer >= SLOW_ANSWER && Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
+    return isRefusalDear ? READY_PIECES_WIDE : READY_PIECES
   }
 
   /** Pieces of `pieceBytes` that may be on their way, when peers answer offers after `answerMs` usually (0: unknown). */
@@ -105,9 +112,6 @@ export class DownlinkModel {
     const rate = Math.max(this.#rateNow, this.#rateBefore)
     const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)
     if (rate === 0) return READY_PIECES + 1
-    return (
-      Math.floor((rate * Math.max(serviceMs, MIN_PIPE_MS)) / pieceBytes) +
-      (this.#isRefusalDear(pieceBytes, answerMs) ? READY_PIECES_WIDE : READY_PIECES)
-    )
+    return Math.floor((rate * Math.max(serviceMs, MIN_PIPE_MS)) / pieceBytes) + this.#readyPieces(pieceBytes, answerMs, serviceMs)
   }
 }

@@ -77,9 +77,9 @@ export class PeerSet {
   readonly #candidates = new Map<PeerKey, Candidate>()
   readonly #dialling = new Map<PeerKey, number>()
   readonly #bannedUntilMs = new Map<PeerKey, number>()
-  /** Nobody gives way to a newcomer before this time. */
   /** How long a piece occupies our uplink; 0 while unknown. */
   readonly #pieceMs: () => number
+  /** Nobody gives way to a newcomer before this time. */
   #replaceMs: number
   #findMs: number
   /** What a dial usually takes, ms, and when the next may begin once there are enough neighbours. */

@@ -21,10 +21,15 @@ function afterArrivals(burstMs: number): DownlinkModel {
 test('where a refusal costs as much as a piece, a downlink that carried a burst takes many more', () => {
   const narrow = afterArrivals(4 * PIECE_MS)
   const wide = afterArrivals(PIECE_MS)
-  const quickMs = PIECE_MS / 10
+  const quickMs = PIECE_MS / 5
   assert.equal(wide.limitPieces(PIECE_BYTES, quickMs), narrow.limitPieces(PIECE_BYTES, quickMs))
   assert.equal(narrow.limitPieces(PIECE_BYTES, PIECE_MS), narrow.limitPieces(PIECE_BYTES, quickMs))
   assert.equal(wide.limitPieces(PIECE_BYTES, PIECE_MS), wide.limitPieces(PIECE_BYTES, quickMs) + 9)
+})
+
+test('where pieces take long and answers do not, less is ready at uploaders and so less is taken', () => {
+  const model = afterArrivals(PIECE_MS)
+  assert.equal(model.limitPieces(PIECE_BYTES, PIECE_MS / 10), model.limitPieces(PIECE_BYTES, PIECE_MS / 5) - 1)
 })
 
 test('nothing is known of answers: the downlink counts as narrow', () => {

@@ -31,6 +31,39 @@ describe('a swarm of engines', () => {
     assert.equal(world.dropped, 0)
   })
 
+  it('chooses a piece only when its turn on a slow uplink is near', () => {
+    const PIECE_MS = 500
+    const world = new World({ delayMs: 5, pieceMs: PIECE_MS })
+    const seeder = swarmOf(64, 'all')
+    const offeredMs = new Map<string, number>()
+    const waits: number[] = []
+    const handle = seeder.handle.bind(seeder)
+    seeder.handle = (input, nowMs) => {
+      const outputs = handle(input, nowMs)
+      for (const output of outputs) {
+        if (output.type === 'send' && output.message.type === 'offer') {
+          for (const piece of output.message.pieces) offeredMs.set(`${output.peer} ${piece}`, nowMs)
+        } else if (output.type === 'servePiece') {
+          waits.push(nowMs - (offeredMs.get(`${output.peer} ${output.piece}`) ?? Number.NaN))
+        }
+      }
+      return outputs
+    }
+    world.add('seeder', seeder)
+    const keys = ['a', 'b', 'c', 'd']
+    for (const key of keys) {
+      world.add(key, swarmOf(64, [], {}, key))
+      world.connect('seeder', key)
+    }
+    for (const key of keys) for (const other of keys) if (key < other) world.connect(key, other)
+    assert.ok(world.run(() => world.isEveryoneComplete(), 120_000))
+    // The uplink is being learnt from the first ones.
+    const steady = waits.slice(16)
+    assert.ok(steady.length >= 48, `${steady.length} pieces`)
+    const longest = Math.max(...steady)
+    assert.ok(longest < PIECE_MS / 2, `waited ${longest} ms for its turn`)
+  })
+
   it('completes from the other leechers when the seeder leaves after its first copy', () => {
     const world = new World()
     world.add('seeder', swarmOf(32, 'all', {}, 'seeder'))
