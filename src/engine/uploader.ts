@@ -32,7 +32,10 @@ const URGENT_PIECES = 4
 /** Of a limit's rate: an uplink that delivers more than this is held back by the limit. */
 const LIMIT_SHARE = 0.8
 const UNKNOWN_RTT_MS = 20
-/** Longest time that the first piece has the uplink for itself. */
+/**
+ * Longest time that the first piece has the uplink for itself, if it may not take longer on the slowest link that we plan for. (After two seconds at
+ * 0.5 Mbit/s everybody's first two pieces shared the uplink, and each of a fleet's first doublings took 7.3 s in place of 4.4.)
+ */
 const FIRST_ALONE_MS = 2000
 /** Pieces looked at for one choice, so that a choice costs a bounded time. */
 const MAX_LOOKS = 512
@@ -458,9 +461,10 @@ export class Uploader {
    */
   get #firstLeftMs(): number {
     if (this.#model.rate > 0) return 0
+    const aloneMs = Math.max(FIRST_ALONE_MS, this.#state.firstPieceMs)
     let leftMs = 0
     for (const { isServed, isStalled, startMs } of this.#flights.values()) {
-      if (!isServed && !isStalled) leftMs = Math.max(leftMs, startMs + FIRST_ALONE_MS)
+      if (!isServed && !isStalled) leftMs = Math.max(leftMs, startMs + aloneMs)
     }
     return leftMs
   }

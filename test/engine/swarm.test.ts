@@ -125,8 +125,8 @@ describe('the uploading half', () => {
   })
 
   it('gives the first piece the uplink for itself until the transport took it, and for a bounded time', () => {
-    const servedBy = (untilMs: number, takenMs?: number): number => {
-      const swarm = swarmOf(8, 'all')
+    const servedBy = (untilMs: number, takenMs?: number, pieceBytes = PIECE_BYTES): number => {
+      const swarm = swarmOf(8, 'all', {}, 'test', pieceBytes)
       const pieces = sent(join(swarm, 'leecher', 8, []), 'offer', 'leecher').flatMap(offer => offer.pieces)
       const outputs = [
         ...say(swarm, 'leecher', { type: 'request', pieces, urgent: false }, 100),
@@ -135,13 +135,16 @@ describe('the uploading half', () => {
       const first = outputs.find(output => output.type === 'servePiece')
       if (takenMs !== undefined && first !== undefined) {
         const { peer, piece } = first
-        outputs.push(...swarm.handle({ type: 'pieceServed', peer, piece, bytes: PIECE_BYTES }, takenMs))
+        outputs.push(...swarm.handle({ type: 'pieceServed', peer, piece, bytes: pieceBytes }, takenMs))
       }
       return [...outputs, ...tickUntil(swarm, takenMs ?? untilMs, untilMs)].filter(({ type }) => type === 'servePiece').length
     }
     assert.equal(servedBy(1900), 1)
     assert.equal(servedBy(1900, 1800), 2)
     assert.equal(servedBy(8000), 2)
+    // As long as it takes at 0.5 Mbit/s.
+    assert.equal(servedBy(4000, undefined, 256 * 1024), 1)
+    assert.equal(servedBy(8000, undefined, 256 * 1024), 2)
   })
 
   it('begins pieces beside first ones that nobody acknowledges ever more seldom', () => {

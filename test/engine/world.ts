@@ -14,8 +14,8 @@ import type { Message } from '../../src/wire/messages.ts'
 
 export const PIECE_BYTES = 16 * 1024
 
-export function geometryOf(pieces: number): Geometry {
-  return new Geometry(pieces * PIECE_BYTES, PIECE_BYTES)
+export function geometryOf(pieces: number, pieceBytes = PIECE_BYTES): Geometry {
+  return new Geometry(pieces * pieceBytes, pieceBytes)
 }
 
 export function bitsOf(size: number, pieces: readonly number[]): Bitfield {
@@ -28,10 +28,11 @@ export function swarmOf(
   pieces: number,
   have: readonly number[] | 'all',
   options: Partial<EngineOptions> = {},
-  seed = 'test'
+  seed = 'test',
+  pieceBytes = PIECE_BYTES
 ): Swarm {
   return new Swarm({
-    geometry: geometryOf(pieces),
+    geometry: geometryOf(pieces, pieceBytes),
     have: have === 'all' ? Bitfield.full(pieces) : bitsOf(pieces, have),
     options,
     random: new Random(seed),
