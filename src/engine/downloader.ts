@@ -33,6 +33,11 @@ const TIMEOUT_FACTOR = 6
 const MIN_TIMEOUT_MS = 3000
 /** How long a leecher without any piece waits for the first one before it takes more, in ms. */
 const FIRST_PIECE_MS = 2000
+/**
+ * Allowed to be pending however long pieces are. 40 leechers with unequal uplinks and pieces of 16 MiB take 2.8 times the bound with two, 1.34 with four
+ * and 1.08 with eight.
+ */
+const MIN_PENDING_PIECES = 8
 /** Late pieces that may be asked of a second peer at the same time. */
 const MAX_DUPLICATES = 4
 /** Requests in flight to one peer that only answers requests. */
@@ -147,7 +152,8 @@ export class Downloader {
   /** Most pieces that may be expected or verifying now. */
   get capacity(): number {
     const { options, geometry } = this.#state
-    return Math.max(2, Math.min(options.maxPendingPieces, Math.floor(options.maxPendingBytes / geometry.pieceLength)))
+    const inBytes = Math.max(MIN_PENDING_PIECES, Math.floor(options.maxPendingBytes / geometry.pieceLength))
+    return Math.max(2, Math.min(options.maxPendingPieces, inBytes))
   }
 
   /** Somebody else fetches these from afar. */

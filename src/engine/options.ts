@@ -39,8 +39,8 @@ export interface EngineOptions extends Limits {
    */
   readonly maxPendingPieces: number
   /**
-   * The same in bytes, so that large pieces keep memory flat; at least two pieces are always allowed. Pieces that wait for a slow disk
-   * count, too: they are what fills memory there. @default 64 MiB
+   * The same in bytes, so that large pieces keep memory flat; eight pieces are allowed whatever their length, or some slow senders would keep all
+   * others waiting. Pieces that wait for a slow disk count, too: they are what fills memory there. @default 32 MiB
    */
   readonly maxPendingBytes: number
   /** Requests waiting here per neighbour; more are rejected as `full`. 1..65536. @default 1024 */
@@ -73,7 +73,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   offers: true,
   peerOrder: 'neediest',
   maxPendingPieces: 1024,
-  maxPendingBytes: 64 * 1024 * 1024,
+  maxPendingBytes: 32 * 1024 * 1024,
   maxQueuedPerPeer: 1024,
   haveBatchMs: 4,
   maxRequestTimeoutMs: 300_000,

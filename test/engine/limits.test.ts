@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { PIECE_BYTES, swarmOf, World } from './world.ts'
+import { Geometry } from '../../src/content/geometry.ts'
+import { Swarm } from '../../src/engine/swarm.ts'
+import { Random } from '../../src/util/random.ts'
+import { bitsOf, join, PIECE_BYTES, say, sent, swarmOf, World } from './world.ts'
 
 const PIECES = 256
 
@@ -42,4 +45,34 @@ describe('a rate limit', () => {
     const took = world.nowMs / 1000
     assert.ok(took > 0.9 * seconds && took < 1.1 * seconds, `${took} s instead of ${seconds} s`)
   })
+})
+
+/** How many pieces a leecher takes from a fast seeder while its disk writes none of them. */
+function takenWithStuckDisk(pieceLength: number): number {
+  const geometry = new Geometry(PIECES * pieceLength, pieceLength)
+  const swarm = new Swarm({ geometry, have: bitsOf(PIECES, [0]), options: {}, random: new Random('test'), nowMs: 0 })
+  join(swarm, 'seeder', PIECES, 'all')
+  const taken = new Set<number>()
+  for (let nowMs = 10; nowMs < 1000; nowMs += 10) {
+    const pieces = Array.from({ length: PIECES }, (_, piece) => piece).filter(piece => piece > 0 && !taken.has(piece))
+    const outputs = [...say(swarm, 'seeder', { type: 'offer', pieces }, nowMs)]
+    for (let output = outputs.shift(); output !== undefined; output = outputs.shift()) {
+      for (const piece of sent([output], 'request').flatMap(request => request.pieces)) {
+        taken.add(piece)
+        outputs.push(...swarm.handle({ type: 'pieceReceived', peer: 'seeder', piece, bytes: pieceLength }, nowMs + 1))
+      }
+    }
+  }
+  return taken.size
+}
+
+describe('pieces that wait for the disk', () => {
+  const MIB = 1024 * 1024
+
+  it('fill 32 MiB', () => {
+    assert.equal(takenWithStuckDisk(MIB), 32)
+    assert.equal(takenWithStuckDisk(2 * MIB), 16)
+  })
+
+  it('may be eight, however long they are', () => assert.equal(takenWithStuckDisk(16 * MIB), 8))
 })
