@@ -8,13 +8,17 @@
  * down leaves its sender's uplink idle for that long: there a downlink that has shown that it carries much more than what comes takes many more.
  */
 
+import { SLOW_PIECE_MS } from './uplink-model.ts'
+
 const RATE_WINDOW_MS = 6000
 const SERVICE_WINDOW_MS = 20_000
 /** Pieces on top: uploaders hold accepted requests ready, and the estimate needs room to grow. */
 const READY_PIECES = 3
-/** The same where a piece takes long and answers {@link QUICK_ANSWER} of it or less: uploaders hold less ready then, and more would share the downlink. */
+/**
+ * The same where a piece comes each {@link SLOW_PIECE_MS} or more seldom and answers take {@link QUICK_ANSWER} of that or less: uploaders hold less ready
+ * then, and more would share the downlink.
+ */
 const READY_PIECES_SLOW = 2
-const SLOW_SERVICE_MS = 300
 const QUICK_ANSWER = 0.15
 /** The same where a burst came at {@link WIDE_RATIO} times the usual rate or more, and answers take {@link SLOW_ANSWER} of a piece's time or more. */
 const READY_PIECES_WIDE = 12
@@ -99,10 +103,11 @@ export class DownlinkModel {
   }
 
   /** Pieces on top of what the downlink brings. */
-  #readyPieces(pieceBytes: number, answerMs: number, serviceMs: number): number {
+  #readyPieces(pieceBytes: number, answerMs: number): number {
     const usual = this.#rateOver(this.#arrivals.length - 1)
     const answer = (usual * answerMs) / pieceBytes
-    if (answer < QUICK_ANSWER) return serviceMs < SLOW_SERVICE_MS ? READY_PIECES : READY_PIECES_SLOW
+    const isSlow = usual > 0 && pieceBytes / usual >= SLOW_PIECE_MS
+    if (answer < QUICK_ANSWER) return isSlow ? READY_PIECES_SLOW : READY_PIECES
     const isRefusalDear = answer >= SLOW_ANSWER && Math.max(this.#burstNow, this.#burstBefore) >= WIDE_RATIO * usual
     return isRefusalDear ? READY_PIECES_WIDE : READY_PIECES
   }
@@ -112,6 +117,6 @@ export class DownlinkModel {
     const rate = Math.max(this.#rateNow, this.#rateBefore)
     const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)
     if (rate === 0) return READY_PIECES + 1
-    return Math.floor((rate * Math.max(serviceMs, MIN_PIPE_MS)) / pieceBytes) + this.#readyPieces(pieceBytes, answerMs, serviceMs)
+    return Math.floor((rate * Math.max(serviceMs, MIN_PIPE_MS)) / pieceBytes) + this.#readyPieces(pieceBytes, answerMs)
   }
 }

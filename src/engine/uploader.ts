@@ -50,6 +50,9 @@ const LEAD_OF_PIECE = 0.1
 const SHORT_ANSWER = 0.25
 /** Offers turned down in a row after which more than one stand out again. */
 const MAX_REFUSED_ALONE = 1
+/** Offers that have waited for longer than that, and at least this long, do not count as standing out; so many of them at most. */
+const OVERDUE_OFFER_MS = 1000
+const MAX_OVERDUE_OFFERS = 8
 /** Pieces that an offer and its answer may have to wait for. */
 const MAX_PIECES_BEFORE_ANSWER = 3
 const FIRST_FULL_BACKOFF_MS = 50
@@ -537,17 +540,29 @@ export class Uploader {
     return this.pieceMs >= SLOW_PIECE_MS && this.#offerMs < SHORT_ANSWER * this.pieceMs
   }
 
+  /** Offers made before `sinceMs`: whoever does not answer must not keep the uplink from others. */
+  #overdueOffers(sinceMs: number): number {
+    let count = 0
+    if (this.#model.rate === 0) return 0
+    for (const { atMs } of this.#offers.values()) {
+      if (atMs >= sinceMs || count === MAX_OVERDUE_OFFERS) break // oldest first
+      count++
+    }
+    return count
+  }
+
   /** Offers pieces until enough accepted requests and unanswered offers stand behind the flights. */
   #offer(nowMs: number): void {
     const { state, model } = this.#parts
     const { geometry, options } = state
     if (!options.offers || state.isLeaving || state.table.own.size === 0) return
     const isLate = this.#offersLate
+    const leadMs = Math.max(LEAD_ANSWERS * this.#offerMs, LEAD_OF_PIECE * this.pieceMs)
     const ready = isLate && this.#refused <= MAX_REFUSED_ALONE ? 1 : model.readyPieces(geometry.pieceLength, this.#offerMs)
-    const room = ready - this.#offers.size - this.queueLength
+    const standing = this.#offers.size - this.#overdueOffers(nowMs - Math.max(leadMs, OVERDUE_OFFER_MS))
+    const room = ready - standing - this.queueLength
     if (room <= 0) return
     if (isLate) {
-      const leadMs = Math.max(LEAD_ANSWERS * this.#offerMs, LEAD_OF_PIECE * this.pieceMs)
       const offerMs = model.nextStartMs(geometry.pieceLength, this.#counted, state.answerMs) - leadMs
       if (nowMs < offerMs) {
         this.#wakeMs = Math.min(this.#wakeMs, offerMs)

@@ -64,6 +64,24 @@ describe('a swarm of engines', () => {
     assert.ok(longest < PIECE_MS / 2, `waited ${longest} ms for its turn`)
   })
 
+  for (const pieceMs of [20, 500]) {
+    it(`goes on with others when some answer no offer any more, where a piece takes ${pieceMs} ms`, () => {
+      const world = new World({ delayMs: 5, pieceMs })
+      world.add('seeder', swarmOf(64, 'all'))
+      world.add('leecher', swarmOf(64, [], {}, 'leecher'))
+      for (const key of ['hung 1', 'hung 2', 'hung 3']) {
+        const hung = swarmOf(64, [], {}, key)
+        const handle = hung.handle.bind(hung)
+        hung.handle = (input, nowMs) => (nowMs < 20 * pieceMs || input.type !== 'messageReceived' ? handle(input, nowMs) : [])
+        world.add(key, hung)
+        world.connect('seeder', key)
+      }
+      world.connect('seeder', 'leecher')
+      assert.ok(world.run(() => world.completedMs.has('leecher'), 300_000))
+      assert.ok(world.nowMs < 180 * pieceMs + 20_000, `took ${world.nowMs} ms`)
+    })
+  }
+
   it('completes from the other leechers when the seeder leaves after its first copy', () => {
     const world = new World()
     world.add('seeder', swarmOf(32, 'all', {}, 'seeder'))
