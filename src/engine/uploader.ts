@@ -33,7 +33,7 @@ const URGENT_PIECES = 4
 const LIMIT_SHARE = 0.8
 const UNKNOWN_RTT_MS = 20
 /**
- * Longest time that the first piece has the uplink for itself, if it may not take longer on the slowest link that we plan for. (After two seconds at
+ * Longest time that the first piece has the uplink for itself; where it may take longer on the slowest link that we plan for, that long. (After two seconds at
  * 0.5 Mbit/s everybody's first two pieces shared the uplink, and each of a fleet's first doublings took 7.3 s in place of 4.4.)
  */
 const FIRST_ALONE_MS = 2000

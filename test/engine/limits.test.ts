@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Geometry } from '../../src/content/geometry.ts'
-import { Swarm } from '../../src/engine/swarm.ts'
-import { Random } from '../../src/util/random.ts'
-import { bitsOf, join, PIECE_BYTES, say, sent, swarmOf, World } from './world.ts'
+import { join, PIECE_BYTES, say, sent, swarmOf, World } from './world.ts'
 
 const PIECES = 256
 
@@ -49,8 +46,7 @@ describe('a rate limit', () => {
 
 /** How many pieces a leecher takes from a fast seeder while its disk writes none of them. */
 function takenWithStuckDisk(pieceLength: number): number {
-  const geometry = new Geometry(PIECES * pieceLength, pieceLength)
-  const swarm = new Swarm({ geometry, have: bitsOf(PIECES, [0]), options: {}, random: new Random('test'), nowMs: 0 })
+  const swarm = swarmOf(PIECES, [0], {}, 'test', pieceLength)
   join(swarm, 'seeder', PIECES, 'all')
   const taken = new Set<number>()
   for (let nowMs = 10; nowMs < 1000; nowMs += 10) {
