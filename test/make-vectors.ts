@@ -56,7 +56,8 @@ const messages: Message[] = [
     type: 'keepers',
     keepers: [{ peer: PEER_HINT.split('/p2p/')[1] as string, addresses: ['/ip4/192.0.2.7/tcp/4001'], beat: 300 }]
   },
-  { type: 'taking', pieces: [16, 17, 200] }
+  { type: 'taking', pieces: [16, 17, 200] },
+  { type: 'expecting', pieces: [3, 200] }
 ]
 
 write('messages.json', {

@@ -108,8 +108,18 @@ export class Downloader {
   readonly #readers = new Map<string, Reader>()
   /** Offers that only the download limit keeps us from taking, oldest first. Turning them down would make the uploader back off. */
   #held: Held[] = []
+  /** Offers taken since neighbours were last told what we expect. */
+  readonly #untold = new Set<number>()
+  /** Neighbours were told that we expect it. */
+  readonly #isTold: Uint8Array
+  /** Such pieces that do not come after all. */
+  readonly #retracted = new Set<number>()
   /** Pieces whose sender failed us. Others were told that we expect them and will not offer them for long, so we ask by ourselves. */
   readonly #orphans = new Set<number>()
+  /** Neighbours that let a request time out lately. */
+  readonly #timedOut = new Set<Neighbour>()
+  /** Whether any neighbour ever sent what we asked for without an offer. */
+  #hasPulled = false
   #duplicates = 0
   #lastPieceMs: number
   #tookOfferMs = Number.NEGATIVE_INFINITY
@@ -131,6 +141,7 @@ export class Downloader {
     this.#bytesBefore = new Float64Array(pieceCount)
     this.#model = new DownlinkModel(nowMs)
     this.#isPulled = new Uint8Array(pieceCount)
+    this.#isTold = new Uint8Array(pieceCount)
   }
 
   get pendingPieces(): number {
@@ -275,6 +286,7 @@ export class Downloader {
       neighbour.serviceMs = neighbour.serviceMs === 0 ? elapsed : neighbour.serviceMs + (elapsed - neighbour.serviceMs) / 8
       if (this.#isPulled[piece] === 1) {
         neighbour.pulledPieces++
+        this.#hasPulled = true
         neighbour.pullDepth = Math.min(MAX_PULL_DEPTH, neighbour.pullDepth + 1)
       }
     }
@@ -338,6 +350,25 @@ export class Downloader {
     return this.#readers.values()
   }
 
+  /** Those who let a request time out since the last call. */
+  takeTimedOut(): Neighbour[] {
+    const neighbours = [...this.#timedOut]
+    this.#timedOut.clear()
+    return neighbours
+  }
+
+  /** What we expect by now and have not told of yet. */
+  takeUntold(): number[] {
+    const pieces: number[] = []
+    for (const piece of this.#untold) {
+      if (!this.isExpected(piece)) continue
+      pieces.push(piece)
+      this.#isTold[piece] = 1
+    }
+    this.#untold.clear()
+    return pieces
+  }
+
   /** Whether a peer was asked for the piece. */
   isExpected(piece: number): boolean {
     return this.#from[piece] !== NOBODY
@@ -375,6 +406,7 @@ export class Downloader {
     if (state.isComplete || state.isPaused || state.isLeaving || state.storeFault !== undefined) return
     if (this.#readers.size > 0) this.#pullForReaders(nowMs)
     if (this.#held.length > 0) this.#takeHeld(nowMs)
+    if (this.#retracted.size > 0) this.#retract()
     if (this.#orphans.size > 0) this.#pullOrphans(nowMs)
     if (!state.options.offers) this.#pullFromAll(PULL_ONLY_DEPTH, nowMs)
   }
@@ -393,6 +425,7 @@ export class Downloader {
       const elapsed = nowMs - (this.#sinceMs[piece] as number)
       if (elapsed >= this.#timeoutMs(neighbour)) {
         neighbour.timeoutsInRow++
+        this.#timedOut.add(neighbour)
         neighbour.pullDepth = 1
         neighbour.chokedUntilMs = nowMs + 2000
         this.#withdraw(piece, undefined)
@@ -407,8 +440,8 @@ export class Downloader {
     }
     if (state.isComplete || !state.options.offers) return
     const isStarved = this.#pending.size === 0 && nowMs - this.#lastPieceMs >= this.#starvedMs
-    for (const neighbour of state.neighbours) {
-      if (neighbour === undefined || neighbour.pulledPieces === 0 || this.#readers.size > 0) continue
+    for (const neighbour of this.#hasPulled && this.#readers.size === 0 ? state.neighbours : []) {
+      if (neighbour === undefined || neighbour.pulledPieces === 0) continue
       if (nowMs - neighbour.lastOfferMs > state.options.starvedMs) this.#pullFrom(neighbour, neighbour.pullDepth, nowMs)
     }
     if (isStarved) this.#pullStarved(nowMs)
@@ -561,6 +594,8 @@ export class Downloader {
     this.#bytesBefore[piece] = this.#model.receivedBytes
     this.#isPulled[piece] = isPulled ? 1 : 0
     this.#pending.add(piece)
+    // What we ask for without an offer gives way to one.
+    if (!isPulled) this.#untold.add(piece)
     if (!isPulled) this.#tookOfferMs = nowMs
     this.#ask(neighbour, piece, nowMs)
   }
@@ -699,7 +734,22 @@ export class Downloader {
 
   /** Notes that nobody sends the piece any more, if so. */
   #orphan(piece: number): void {
-    if (this.#from[piece] === NOBODY) this.#orphans.add(piece)
+    if (this.#from[piece] !== NOBODY) return
+    this.#orphans.add(piece)
+    if (this.#isTold[piece] === 1) this.#retracted.add(piece)
+    this.#isTold[piece] = 0
+  }
+
+  /** Neighbours believe that these come to us and would not offer them for long. */
+  #retract(): void {
+    const pieces = [...this.#retracted]
+    this.#retracted.clear()
+    for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
+      this.#state.emit({
+        type: 'broadcast',
+        message: { type: 'cancel', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE) }
+      })
+    }
   }
 
   /** Asks others for what senders failed to send. What nobody else has is left for offers. */

@@ -73,6 +73,7 @@ export class PeerSet {
   readonly #state: SwarmState
   readonly #random: Random
   readonly #labels: Readonly<Record<string, string>>
+  readonly #hasLabels: boolean
   readonly #nearPatienceMs: number
   readonly #candidates = new Map<PeerKey, Candidate>()
   readonly #dialling = new Map<PeerKey, number>()
@@ -92,7 +93,8 @@ export class PeerSet {
     this.#state = state
     this.#random = random
     this.#labels = labels
-    this.#nearPatienceMs = Object.keys(labels).length > 0 ? nowMs + NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
+    this.#hasLabels = Object.keys(labels).length > 0
+    this.#nearPatienceMs = this.#hasLabels ? nowMs + NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
     this.#findMs = nowMs
     this.#replaceMs = nowMs
   }
@@ -165,7 +167,7 @@ export class PeerSet {
     let slot = neighbours.indexOf(undefined)
     if (slot < 0) slot = neighbours.length
     if (slot >= table.slots) table.grow(slot + 1)
-    const neighbour = new Neighbour(peer, slot, initiator, labels, distance, rttMs, nowMs)
+    const neighbour = new Neighbour(peer, slot, initiator, labels, distance, rttMs, nowMs, this.#state.marks)
     neighbours[slot] = neighbour
     neighbourOf.set(peer, neighbour)
     this.#state.nearestDistance = Math.min(this.#state.nearestDistance, distance)
@@ -174,6 +176,7 @@ export class PeerSet {
 
   leave(neighbour: Neighbour, nowMs: number): void {
     this.#state.neighbours[neighbour.slot] = undefined
+    neighbour.leave()
     this.#state.neighbourOf.delete(neighbour.key)
     let nearest = Number.POSITIVE_INFINITY
     for (const { distance } of this.#state.neighbourOf.values()) nearest = Math.min(nearest, distance)
@@ -229,8 +232,10 @@ export class PeerSet {
     const busy = state.neighbourOf.size + this.#dialling.size
     // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
     let open = Math.min(this.#roomForDials(nowMs), maxNeighbours - busy)
-    let openAny = target - busy
-    let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount()
+    // Whoever lets requests time out is no source: a newcomer with only such ones and a slot left would wait for minutes.
+    const failing = state.marks.failing.size
+    let openAny = target - busy + failing
+    let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount() + failing
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
     if (open <= 0) return
     const isFarOpen = openFar > 0 && openAny > 0
@@ -244,7 +249,10 @@ export class PeerSet {
     }
     if (nowMs < this.#findMs || (state.isComplete && state.neighbourOf.size > 0)) return
     // Nobody would be dialled but near ones, if we have labels to tell them by; and whom we lose can be replaced.
-    if (openAny <= 0 && Object.keys(this.#labels).length === 0 && this.#sparePeers() >= ENOUGH_SPARE) return
+    if (openAny <= 0 && !this.#hasLabels && this.#hasSpare) {
+      this.#findMs = nowMs + FIRST_FIND_MS
+      return
+    }
     this.#findMs = nowMs + this.#findBackoffMs * (0.75 + this.#random.nextFloat() / 2)
     this.#findBackoffMs = Math.min(MAX_FIND_MS, this.#findBackoffMs * 2)
     state.emit({ type: 'findPeers' })
@@ -254,7 +262,7 @@ export class PeerSet {
   #roomForDials(nowMs: number): number {
     const room = MAX_DIALS - this.#dialling.size
     // With labels we want all who are near soon, or pieces come from afar meanwhile.
-    if (Object.keys(this.#labels).length > 0) return room
+    if (this.#hasLabels) return room
     let recent = 0
     for (const sinceMs of this.#dialling.values()) if (nowMs - sinceMs < LONG_DIAL_MS) recent++
     const enough = this.#dialMs === 0 || this.#dialMs > SLOW_DIAL_MS ? FIRST_DIALS : ENOUGH_TO_BEGIN
@@ -263,11 +271,13 @@ export class PeerSet {
     return Math.min(room, atOnce - recent)
   }
 
-  /** Known peers that are no neighbours and could be dialled. */
-  #sparePeers(): number {
+  /** Whether enough peers are known who are no neighbours and could be dialled. */
+  get #hasSpare(): boolean {
     let count = 0
-    for (const { key, failures } of this.#candidates.values()) if (failures === 0 && !this.#state.neighbourOf.has(key)) count++
-    return count
+    for (const { key, failures } of this.#candidates.values()) {
+      if (failures === 0 && !this.#state.neighbourOf.has(key) && ++count === ENOUGH_SPARE) return true
+    }
+    return false
   }
 
   assertInvariants(): void {
@@ -281,6 +291,7 @@ export class PeerSet {
 
   /** Neighbours that share no label with us. */
   #farCount(): number {
+    if (!this.#hasLabels) return this.#state.neighbourOf.size
     let count = 0
     for (const { distance } of this.#state.neighbourOf.values()) if (distance === FARTHEST) count++
     return count
@@ -300,6 +311,7 @@ export class PeerSet {
   /** Candidates that may be dialled now, best first: what the user gave, then near ones, then others, at random. */
   #readyCandidates(nowMs: number, isNearOnly: boolean): Candidate[] {
     const { neighbourOf, isComplete } = this.#state
+    if (isNearOnly && !this.#hasLabels) return []
     const ready: { candidate: Candidate; rank: number }[] = []
     for (const candidate of this.#candidates.values()) {
       if (isNearOnly && !candidate.isNear) continue

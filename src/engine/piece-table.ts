@@ -12,6 +12,7 @@
 
 import type { Bitfield } from '../content/bitfield.ts'
 import { RarityOrder } from './rarity-order.ts'
+import { SlotSet } from './slot-set.ts'
 
 const ONE_SPREAD = 1 << 16
 const HOLDERS_MASK = ONE_SPREAD - 1
@@ -22,6 +23,8 @@ export class PieceTable {
   words: number
   /** Pieces that each slot holds. */
   held: Uint32Array
+  /** Slots that hold every piece. */
+  readonly complete = new SlotSet()
   /** Pieces that each slot expects. */
   expected: Uint32Array
   /** Pieces that we have, by spread. */
@@ -112,7 +115,9 @@ export class PieceTable {
     const holds = cells[index] as number
     if ((holds & bit) !== 0) return false
     cells[index] = holds | bit
-    this.held[slot] = (this.held[slot] as number) + 1
+    const held = (this.held[slot] as number) + 1
+    this.held[slot] = held
+    if (held === this.pieceCount) this.complete.add(slot)
     const countsAt = base + this.#stride - 2
     const counts = cells[countsAt] as number
     const position = cells[countsAt + 1] as number
@@ -138,6 +143,7 @@ export class PieceTable {
     if ((holds & bit) === 0) return
     this.#cells[index] = holds & ~bit
     this.held[slot] = (this.held[slot] as number) - 1
+    this.complete.delete(slot)
     const countsAt = piece * this.#stride + this.#stride - 2
     const counts = this.#cells[countsAt] as number
     this.#cells[countsAt] = counts - 1 - ONE_SPREAD
@@ -233,6 +239,9 @@ export class PieceTable {
     for (let slot = 0; slot < this.slots; slot++) {
       if (held[slot] !== this.held[slot] || expected[slot] !== this.expected[slot]) {
         throw new Error(`slot ${slot} is counted wrongly`)
+      }
+      if (this.complete.has(slot) !== (held[slot] === this.pieceCount)) {
+        throw new Error(`slot ${slot} is taken for complete, or not`)
       }
     }
   }

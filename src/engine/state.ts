@@ -8,7 +8,7 @@
 import type { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { Message } from '../wire/messages.ts'
-import type { Neighbour } from './neighbour.ts'
+import { type Neighbour, NeighbourMarks } from './neighbour.ts'
 import type { EngineOptions } from './options.ts'
 import { PieceTable } from './piece-table.ts'
 import type { Output, PeerKey } from './types.ts'
@@ -35,6 +35,7 @@ export class SwarmState {
   /** By slot. */
   readonly neighbours: (Neighbour | undefined)[] = []
   readonly neighbourOf = new Map<PeerKey, Neighbour>()
+  readonly marks = new NeighbourMarks()
   /** How long a piece may well take on a link, while nothing is known of links, in ms. */
   readonly firstPieceMs: number
   /** Wanted pieces that we do not have. */

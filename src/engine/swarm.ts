@@ -12,7 +12,7 @@
 import { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { Random } from '../util/random.ts'
-import type { Message, ToldPeer } from '../wire/messages.ts'
+import { MAX_PIECES_PER_MESSAGE, type Message, type ToldPeer } from '../wire/messages.ts'
 import { Downloader } from './downloader.ts'
 import { distanceOf, FARTHEST } from './locality.ts'
 import type { Neighbour } from './neighbour.ts'
@@ -100,10 +100,10 @@ export class Swarm {
     const now = Math.max(nowMs, this.#nowMs)
     this.#nowMs = now
     const state = this.#state
-    // What neighbours have is most of what is ever handed in, and mostly nothing follows from it.
-    if (input.type === 'messageReceived' && input.message.type === 'have' && now < this.#housekeepMs) {
+    // What neighbours have and expect is most of what is ever handed in, and mostly nothing follows from it.
+    if (input.type === 'messageReceived' && now < this.#housekeepMs) {
       const neighbour = state.neighbourOf.get(input.peer)
-      if (neighbour === undefined || !this.#handleHave(neighbour, input.message.pieces, now)) return NOTHING
+      if (neighbour === undefined || !this.#handleMessage(neighbour, input.message, now)) return NOTHING
     } else this.#handle(input, now)
     if (now >= this.#housekeepMs) this.#housekeep(now)
     this.#flushHaves(now)
@@ -368,27 +368,36 @@ export class Swarm {
     }
   }
 
-  #handleMessage(neighbour: Neighbour, message: Message, nowMs: number): void {
+  /** False when nothing can follow from it. */
+  #handleMessage(neighbour: Neighbour, message: Message, nowMs: number): boolean {
     const state = this.#state
     switch (message.type) {
       case 'have':
-        this.#handleHave(neighbour, message.pieces, nowMs)
-        return
+        return this.#handleHave(neighbour, message.pieces, nowMs)
+      case 'expecting':
+        for (const piece of message.pieces) {
+          if (!state.geometry.hasPiece(piece)) {
+            this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
+            return true
+          }
+          state.table.recordExpects(neighbour.slot, piece)
+        }
+        return false
       case 'bitfield': {
         if (neighbour.isKnown) {
           this.#disconnect(neighbour, 'a second bitfield', PROTOCOL_BAN_MS, nowMs)
-          return
+          return true
         }
         let bits: Bitfield
         try {
           bits = Bitfield.fromBytes(message.bits, state.geometry.pieceCount)
         } catch (err) {
           this.#disconnect(neighbour, (err as Error).message, PROTOCOL_BAN_MS, nowMs)
-          return
+          return true
         }
         neighbour.isKnown = true
         state.table.recordBitfield(neighbour.slot, bits)
-        return
+        return true
       }
       case 'offer':
       case 'request':
@@ -397,7 +406,7 @@ export class Swarm {
         for (const piece of message.pieces) {
           if (!state.geometry.hasPiece(piece)) {
             this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
-            return
+            return true
           }
         }
         if (message.type === 'offer') this.#downloader.handleOffer(neighbour, message.pieces, nowMs)
@@ -411,26 +420,26 @@ export class Swarm {
           }
           if (neighbour.strikes > MAX_STRIKES) this.#disconnect(neighbour, 'its bitfield is wrong', PROTOCOL_BAN_MS, nowMs)
         }
-        return
+        return true
       case 'peers':
         for (const { peer, isNear } of message.peers) this.#peers.discovered(peer, 'neighbour', undefined, nowMs, isNear)
-        return
+        return true
       case 'keepers':
         this.#origin.handleKeepers(neighbour, message.keepers, nowMs)
-        return
+        return true
       case 'taking':
         for (const piece of message.pieces) {
           if (!state.geometry.hasPiece(piece)) {
             this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
-            return
+            return true
           }
         }
         this.#origin.handleTaking(neighbour, message.pieces, nowMs)
         this.#downloader.handleTaking(neighbour, message.pieces, nowMs)
-        return
+        return true
       case 'hello':
       case 'goodbye':
-        return // the driver's
+        return false // the driver's
     }
   }
 
@@ -567,17 +576,15 @@ export class Swarm {
     this.#downloader.housekeep(nowMs)
     this.#origin.housekeep(nowMs, lateMs)
     this.#uploader.housekeep(nowMs)
-    for (const neighbour of [...state.neighbours]) {
-      if (neighbour !== undefined && neighbour.timeoutsInRow >= MAX_TIMEOUTS) {
-        this.#disconnect(neighbour, 'it does not send what it should', 0, nowMs)
-      }
+    for (const neighbour of this.#downloader.takeTimedOut()) {
+      if (neighbour.timeoutsInRow >= MAX_TIMEOUTS) this.#disconnect(neighbour, 'it does not send what it should', 0, nowMs)
     }
     this.#peers.housekeep(nowMs)
     if (nowMs >= this.#forgetMs) {
       this.#forgetMs = nowMs + FORGET_MS
       this.#uploader.forgetExpectations()
     }
-    if (nowMs - this.#decayMs >= 1000) {
+    if (state.options.peerOrder === 'tit-for-tat' && nowMs - this.#decayMs >= 1000) {
       this.#decayMs = nowMs
       for (const neighbour of state.neighbours) if (neighbour !== undefined) neighbour.recentBytes *= RECENT_SHARE
     }
@@ -599,13 +606,22 @@ export class Swarm {
     return isNew || have.count - this.#gossipedCount >= have.size / 2
   }
 
-  /** Tells every neighbour what we have now: at once, or batched when pieces come faster than `haveBatchMs`. */
+  /**
+   * Tells every neighbour what we have now, at once or batched when pieces come faster than `haveBatchMs`; and what we expect, which saves them
+   * four offers of ten, and others the choice of what comes to us anyway.
+   */
   #flushHaves(nowMs: number): void {
     if (this.#newHaves.length === 0 || nowMs - this.#havesSentMs < this.#state.options.haveBatchMs) return
-    const { neighbours } = this.#state
+    const { neighbourOf } = this.#state
     while (this.#newHaves.length > 0) {
-      const message: Message = { type: 'have', pieces: this.#newHaves.splice(0, 1024) }
-      for (const neighbour of neighbours) if (neighbour !== undefined) this.#state.send(neighbour, message)
+      const message: Message = { type: 'have', pieces: this.#newHaves.splice(0, MAX_PIECES_PER_MESSAGE) }
+      if (neighbourOf.size > 0) this.#state.emit({ type: 'broadcast', message })
+    }
+    const pieces = this.#downloader.takeUntold()
+    // A lone neighbour is who they are expected from.
+    for (let start = 0; start < pieces.length && neighbourOf.size > 1; start += MAX_PIECES_PER_MESSAGE) {
+      const message: Message = { type: 'expecting', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE) }
+      this.#state.emit({ type: 'broadcast', message })
     }
     this.#havesSentMs = nowMs
   }

@@ -65,6 +65,8 @@ export type Input =
 
 export type Output =
   | { type: 'send'; peer: PeerKey; message: Message }
+  /** To every neighbour. One output in place of many: what we have is said to all, and is most of what is ever said. */
+  | { type: 'broadcast'; message: Message }
   /** Read the piece from the store and send it, an urgent one before those that have not begun. Answer with `pieceServed`. */
   | { type: 'servePiece'; peer: PeerKey; piece: number; isUrgent: boolean }
   /** Do not start sending this piece if it has not begun; then answer `pieceServed` with 0 bytes. */

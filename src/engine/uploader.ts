@@ -23,8 +23,6 @@ const PATIENCE_MS = 1000
 /** The same before we know how long a piece takes. */
 const FIRST_PATIENCE_MS = 3000
 const OFFER_TIMEOUT_MS = 4000
-/** A peer that ignores this many offers in a row gets no more: it only requests. */
-const MAX_OFFERS_IGNORED = 8
 /** A sent piece is forgotten when its receiver says nothing for so long. */
 const FLIGHT_TIMEOUT_MS = 60_000
 /** Urgent pieces in flight whatever the window: behind a full one they would wait until a slow receiver has taken something. */
@@ -47,7 +45,9 @@ const MAX_LOOKS = 512
 const LEAD_ANSWERS = 4
 const LEAD_OF_PIECE = 0.1
 /** How long an offer may take beside a piece for that. */
-const SHORT_ANSWER = 0.25
+const SHORT_ANSWER = 0.35
+/** Pieces shorter than that, in ms, are chosen early: event loops take as long. */
+const MIN_LATE_PIECE_MS = 50
 /** Offers turned down in a row after which more than one stand out again. */
 const MAX_REFUSED_ALONE = 1
 /** Offers that have waited for longer than that, and at least this long, do not count as standing out; so many of them at most. */
@@ -105,6 +105,8 @@ export class Uploader {
   readonly #budgets: readonly RateBudget[]
   readonly #model: UplinkModel
   readonly #offers = new Map<number, Offered>()
+  /** No offer that stands was made before this time. */
+  #oldestOfferMs = Number.POSITIVE_INFINITY
   readonly #urgent: Queued[] = []
   readonly #ready: Queued[] = []
   readonly #flights = new Map<number, Flight>()
@@ -264,8 +266,9 @@ export class Uploader {
   handleCancel(neighbour: Neighbour, piece: number): void {
     const key = piece * KEY_STRIDE + neighbour.slot
     this.#forgetWish(neighbour, piece)
-    if (this.#unqueue(neighbour, piece) && !this.#offers.has(key)) this.#state.table.recordExpectsNot(neighbour.slot, piece)
+    this.#unqueue(neighbour, piece)
     const flight = this.#flights.get(key)
+    if (flight === undefined && !this.#offers.has(key)) this.#state.table.recordExpectsNot(neighbour.slot, piece)
     if (flight !== undefined && !flight.isServed) {
       this.#state.emit({ type: 'cancelServe', peer: neighbour.key, piece })
     }
@@ -286,11 +289,11 @@ export class Uploader {
   }
 
   handleJoined(neighbour: Neighbour): void {
-    neighbour.firstCopies = this.#unspreadOf.get(neighbour.key) ?? 0
+    neighbour.unspreadInVain = this.#unspreadOf.get(neighbour.key) ?? 0
   }
 
   handleLeft(neighbour: Neighbour): void {
-    const unspread = neighbour.firstCopies - neighbour.copiesSpread
+    const unspread = neighbour.unspread + neighbour.unspreadInVain
     this.#unspreadOf.delete(neighbour.key)
     if (unspread > MAX_UNSPREAD[this.#state.options.policy]) {
       if (this.#unspreadOf.size >= MAX_REMEMBERED) this.#unspreadOf.delete(this.#unspreadOf.keys().next().value as PeerKey)
@@ -337,9 +340,8 @@ export class Uploader {
     if (state.isPaused) return
     this.#wakeMs = Number.POSITIVE_INFINITY
     this.#offer(nowMs)
-    this.#serve(nowMs)
-    // Serving made room in the queue.
-    this.#offer(nowMs)
+    // Serving makes room in the queue.
+    if (this.#serve(nowMs)) this.#offer(nowMs)
   }
 
   /** Forgets offers and flights that nobody answers; several times a second. */
@@ -422,10 +424,12 @@ export class Uploader {
     return { state: this.#state, model: this.#model }
   }
 
-  #serve(nowMs: number): void {
+  /** True when the queue is shorter by it. */
+  #serve(nowMs: number): boolean {
     const { state, model } = this.#parts
     const { geometry, neighbours, options } = state
-    if (this.queueLength === 0 && this.#wishers === 0) return
+    const waiting = this.queueLength
+    if (waiting === 0 && this.#wishers === 0) return false
     const window = model.windowPieces(geometry.pieceLength, this.#rttMs)
     if (this.#counted >= window || options.maxUploadSlots > 0) this.#findStalled(nowMs, window)
     if (this.#counted < window) this.#serveAged(nowMs, window)
@@ -435,15 +439,15 @@ export class Uploader {
       // A reader waits for urgent ones: they go before pieces that are waiting for the uplink below us.
       if (!isFree && (this.#urgent.length === 0 || this.#urgentFlights.size >= URGENT_PIECES)) {
         if (this.#counted < window && this.queueLength > 0) this.#wakeMs = Math.min(this.#wakeMs, startMs)
-        return
+        return this.queueLength < waiting
       }
       for (const budget of this.#budgets) {
         if (budget.canSpend(nowMs)) continue
         this.#wakeMs = Math.min(this.#wakeMs, budget.readyMs(nowMs))
-        return
+        return this.queueLength < waiting
       }
       const entry = this.#takeNext(isFree ? [this.#urgent, this.#ready] : [this.#urgent], options.maxUploadSlots)
-      if (entry === undefined) return
+      if (entry === undefined) return this.queueLength < waiting
       const neighbour = neighbours[entry.slot] as Neighbour
       const bytes = geometry.pieceBytes(entry.piece)
       for (const budget of this.#budgets) budget.spend(bytes, nowMs)
@@ -537,14 +541,16 @@ export class Uploader {
 
   /** Whether pieces follow each other and answers are quick beside them, so that an offer can wait until its turn is near. */
   get #offersLate(): boolean {
-    return this.pieceMs >= SLOW_PIECE_MS && this.#offerMs < SHORT_ANSWER * this.pieceMs
+    return this.pieceMs >= MIN_LATE_PIECE_MS && this.#offerMs < SHORT_ANSWER * this.pieceMs
   }
 
   /** Offers made before `sinceMs`: whoever does not answer must not keep the uplink from others. */
   #overdueOffers(sinceMs: number): number {
+    if (sinceMs <= this.#oldestOfferMs || this.#model.rate === 0) return 0
     let count = 0
-    if (this.#model.rate === 0) return 0
+    this.#oldestOfferMs = Number.POSITIVE_INFINITY
     for (const { atMs } of this.#offers.values()) {
+      if (count === 0) this.#oldestOfferMs = atMs
       if (atMs >= sinceMs || count === MAX_OVERDUE_OFFERS) break // oldest first
       count++
     }
@@ -594,6 +600,7 @@ export class Uploader {
         continue
       }
       this.#offers.set(piece * KEY_STRIDE + neighbour.slot, { slot: neighbour.slot, piece, atMs: nowMs })
+      this.#oldestOfferMs = Math.min(this.#oldestOfferMs, nowMs)
       neighbour.offered++
       state.table.recordExpects(neighbour.slot, piece)
       batches ??= new Map()
@@ -609,26 +616,31 @@ export class Uploader {
 
   /** Marks in {@link #eligible} the slots that may be offered to (`isQuiet`: and have nothing under way); false when there is none. */
   #findEligible({ isQuiet, isContributor }: Eligibility, nowMs: number): boolean {
-    const { table, neighbours, options } = this.#state
-    const words = this.#eligible
-    for (let word = 0; word < table.words; word++) words[word] = 0
-    let any = false
-    for (let slot = 0; slot < neighbours.length; slot++) {
-      const neighbour = neighbours[slot]
-      if (neighbour === undefined || !neighbour.isKnown || table.held[slot] === table.pieceCount) continue
-      if (neighbour.offersIgnored >= MAX_OFFERS_IGNORED) continue
-      if (neighbour.fullUntilMs > nowMs) {
-        this.#wakeMs = Math.min(this.#wakeMs, neighbour.fullUntilMs)
-        continue
+    const { table, neighbours, marks, options } = this.#state
+    let any = 0
+    for (let word = 0; word < table.words; word++) {
+      let eligible = marks.listening.word(word) & ~table.complete.word(word)
+      for (let full = eligible & marks.full.word(word); full !== 0; full &= full - 1) {
+        const neighbour = neighbours[word * 32 + lowestBit(full)] as Neighbour
+        if (neighbour.fullUntilMs > nowMs) {
+          this.#wakeMs = Math.min(this.#wakeMs, neighbour.fullUntilMs)
+          eligible &= ~(full & -full)
+        } else neighbour.fullUntilMs = 0
       }
-      if (neighbour.uploading > 0 && (isQuiet || neighbour.isSlow)) continue
-      if (isQuiet && neighbour.pending > 0) continue
-      if (isContributor && !this.#contributes(neighbour, nowMs)) continue
-      if (neighbour.queued + neighbour.offered >= options.maxQueuedPerPeer) continue
-      words[slot >>> 5] = (words[slot >>> 5] as number) | (1 << (slot & 31))
-      any = true
+      if (isQuiet) eligible &= ~(marks.uploadedTo.word(word) | marks.askedOf.word(word))
+      for (let busy = eligible & marks.uploadedTo.word(word); busy !== 0; busy &= busy - 1) {
+        const { isSlow, queued, offered } = neighbours[word * 32 + lowestBit(busy)] as Neighbour
+        if (isSlow || queued + offered >= options.maxQueuedPerPeer) eligible &= ~(busy & -busy)
+      }
+      if (isContributor) {
+        for (let rest = eligible; rest !== 0; rest &= rest - 1) {
+          if (!this.#contributes(neighbours[word * 32 + lowestBit(rest)] as Neighbour, nowMs)) eligible &= ~(rest & -rest)
+        }
+      }
+      this.#eligible[word] = eligible
+      any |= eligible
     }
-    return any
+    return any !== 0
   }
 
   /**
@@ -637,7 +649,7 @@ export class Uploader {
    * BitTorrent's super-seeding).
    */
   #contributes(neighbour: Neighbour, nowMs: number): boolean {
-    if (this.#state.have.isFull) return neighbour.firstCopies - neighbour.copiesSpread <= MAX_UNSPREAD[this.#state.options.policy]
+    if (this.#state.have.isFull) return neighbour.unspread + neighbour.unspreadInVain <= MAX_UNSPREAD[this.#state.options.policy]
     const patienceMs = Math.max(CONTRIBUTION_MS, CONTRIBUTION_PIECES * this.pieceMs)
     return nowMs - Math.max(neighbour.usefulSinceMs, neighbour.lastOfferMs) < patienceMs
   }
@@ -646,11 +658,7 @@ export class Uploader {
   #hasContributors(nowMs: number): boolean {
     const { table, neighbours } = this.#state
     return neighbours.some(
-      neighbour =>
-        neighbour?.isKnown === true &&
-        table.held[neighbour.slot] !== table.pieceCount &&
-        neighbour.offersIgnored < MAX_OFFERS_IGNORED &&
-        this.#contributes(neighbour, nowMs)
+      neighbour => neighbour?.listens === true && !table.complete.has(neighbour.slot) && this.#contributes(neighbour, nowMs)
     )
   }
 
@@ -679,10 +687,13 @@ export class Uploader {
     if (first === undefined) {
       if (!isOurs || this.#state.table.holdersOf(piece) !== 1 || this.#firstHolders.size >= MAX_FIRST_COPIES) return
       this.#firstHolders.set(piece, neighbour)
-      neighbour.firstCopies++
-    } else if (first !== neighbour && !isOurs) {
+      neighbour.unspread++
+    } else if (first !== neighbour) {
       this.#firstHolders.delete(piece)
-      first.copiesSpread++
+      first.unspread--
+      // Once we gave a second copy nobody can say whose it was that spread. A corrupter took that for its own merit, and a tenth of all our uplink.
+      if (isOurs) first.unspreadInVain++
+      else first.unspreadInVain = 0
     }
   }
 
@@ -772,9 +783,8 @@ export class Uploader {
     for (let word = 0; word < table.words; word++) {
       let lacking = (this.#eligible[word] as number) & table.lackingIn(piece, word)
       while (lacking !== 0) {
-        const low = 31 - Math.clz32(lacking & -lacking)
+        const neighbour = neighbours[word * 32 + lowestBit(lacking)] as Neighbour
         lacking &= lacking - 1
-        const neighbour = neighbours[word * 32 + low] as Neighbour
         const need = options.peerOrder === 'random' ? 0 : this.#need(neighbour)
         if (need < bestNeed) {
           best = neighbour
@@ -900,4 +910,9 @@ export class Uploader {
       this.#state.send(neighbour, { type: 'reject', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE), reason })
     }
   }
+}
+
+/** The place of the lowest bit that is set; `bits` is not 0. */
+function lowestBit(bits: number): number {
+  return 31 - Math.clz32(bits & -bits)
 }

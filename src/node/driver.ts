@@ -357,6 +357,9 @@ export class SwarmDriver {
       case 'send':
         this.#links.get(output.peer)?.send(this.#withAddresses(output.message))
         break
+      case 'broadcast':
+        for (const link of this.#links.values()) link.send(output.message)
+        break
       case 'servePiece':
         void this.#serve(output.peer, output.piece, output.isUrgent)
         break

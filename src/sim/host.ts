@@ -26,6 +26,8 @@ export interface HostSpec {
 
 export class Host {
   readonly key: string
+  /** Its place in the order of hosts, from 0. */
+  readonly index: number
   readonly uplink: number
   readonly downlink: number
   readonly labels: Readonly<Record<string, string>>
@@ -40,8 +42,9 @@ export class Host {
   owedBytes = 0
   isUp = true
 
-  constructor({ key, uplink, downlink, labels, side }: HostSpec) {
+  constructor({ key, uplink, downlink, labels, side }: HostSpec, index: number) {
     this.key = key
+    this.index = index
     this.uplink = uplink
     this.downlink = downlink
     this.labels = labels

@@ -10,18 +10,35 @@ import type { Host } from './host.ts'
 /** How a peer treats others. `corrupter` sends wrong bytes; `free-rider` takes and never offers; `silent` offers, and never sends. */
 export type Behaviour = 'honest' | 'corrupter' | 'free-rider' | 'silent'
 
-/** One direction of a connection. */
-export interface Link {
+/** One end of a connection: what it knows and does there is this end's alone. */
+export class Link {
   readonly to: SimPeer
-  /** One-way delay of small messages, ms. */
-  readonly delayMs: number
+  /** The other end. */
+  readonly back: Link
+  /** Where the other end is: {@link Host.index}. */
+  readonly toHost: number
+  /** One-way delay of small messages, in microseconds: a whole number, which stands in the object itself and not behind a pointer. */
+  readonly delayUs: number
   /** Pieces handed to this direction so far, and how many of them left: messages queue behind pieces, as on one TCP connection. */
-  piecesQueued: number
-  piecesSent: number
-  readonly waiting: { message: Message; afterPieces: number }[]
-  /** Nothing arrives before what was sent before it. */
-  lastArrivalMs: number
-  isOpen: boolean
+  piecesQueued = 0
+  piecesSent = 0
+  readonly waiting: { message: Message; afterPieces: number }[] = []
+  /** When this end's downlink has taken the last piece that came; messages behind it are not read before. */
+  takenMs = 0
+  isOpen = true
+
+  /** Makes both ends. */
+  constructor(from: SimPeer, to: SimPeer, delayMs: number, back?: Link) {
+    this.to = to
+    this.toHost = to.host.index
+    this.delayUs = Math.round(delayMs * 1000)
+    this.back = back ?? new Link(to, from, delayMs, this)
+  }
+
+  /** One-way delay of small messages, ms. */
+  get delayMs(): number {
+    return this.delayUs / 1000
+  }
 }
 
 export class SimPeer {

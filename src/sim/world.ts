@@ -6,8 +6,11 @@
  * A peer learns of others only as a real one would: a hint in the manifest, a DHT lookup that takes its time and knows only who
  * announced, gossip that reaches some, and the lists that neighbours send. Dialling takes round trips and may be refused.
  *
- * Deterministic: one heap orders events by time and by the order of their making; each part draws from its own generator; no
- * transcendental function touches a time. Used by run.ts; drives `Swarm` exactly as the real node does.
+ * Hosts take turns in windows of a few milliseconds (timetable.ts), so what one does to another is an event of the other; what concerns
+ * several at once (dialling, ends of connections, links between racks, the origin) is done between windows.
+ *
+ * Deterministic: hosts have an order, events of one are ordered by time and by the order of their making; each part draws from its own
+ * generator; no transcendental function touches a time. Used by run.ts; drives `Swarm` exactly as the real node does.
  */
 
 import { Bitfield } from '../content/bitfield.ts'
@@ -20,7 +23,8 @@ import type { Message } from '../wire/messages.ts'
 import type { Checker } from './checkers/checker.ts'
 import { Host, type HostSpec, type Transfer } from './host.ts'
 import type { SimulationOptions } from './options.ts'
-import { type Behaviour, type Link, SimPeer } from './peer.ts'
+import { type Behaviour, Link, SimPeer } from './peer.ts'
+import { Timetable } from './timetable.ts'
 
 /** A DHT lookup takes from LOW to HIGH ms (several hops), an announcement as long until others find it; a lookup finds at most so many. */
 const LOOKUP_LOW_MS = 150
@@ -38,6 +42,7 @@ const ORIGIN_ANSWER_MS = 20
 /** Bytes of a small message on the wire with its headers, and of each piece number in it. */
 const MESSAGE_BYTES = 70
 const PIECE_NUMBER_BYTES = 3
+const FRAME_HEADER_BYTES = 5
 /** What a reader asks for ahead of where it is; how often it looks whether it can go on. */
 const READ_AHEAD_BYTES = 8 * 1024 ** 2
 const READER_LOOK_MS = 1
@@ -63,12 +68,17 @@ export interface Playback {
   isOver: boolean
 }
 
+type MessageInput = Extract<Input, { type: 'messageReceived' }>
+
 type Event =
   | { readonly kind: 'tick'; readonly peer: SimPeer; readonly atMs: number }
   | { readonly kind: 'input'; readonly peer: SimPeer; readonly input: Input }
-  | { readonly kind: 'message'; readonly from: SimPeer; readonly link: Link; readonly message: Message }
-  | { readonly kind: 'broadcast'; readonly from: SimPeer; readonly links: readonly Link[]; readonly message: Message }
+  | { readonly kind: 'message'; readonly link: Link; readonly input: MessageInput }
+  /** Messages to many; who they go to now is the host whose turn it is. */
+  | { readonly kind: 'broadcast'; readonly from: SimPeer; readonly inputs: readonly MessageInput[] }
   | { readonly kind: 'sent'; readonly host: Host; readonly transfer: Transfer }
+  /** Its last byte is at the receiver's downlink, which may have others to take before. */
+  | { readonly kind: 'landed'; readonly transfer: Transfer; readonly link: Link }
   | { readonly kind: 'arrived'; readonly transfer: Transfer; readonly link: Link }
   | {
       readonly kind: 'verified'
@@ -77,7 +87,6 @@ type Event =
       readonly from: SimPeer
       readonly isCorrupt: boolean
     }
-  | { readonly kind: 'dialled'; readonly from: SimPeer; readonly key: string }
   | { readonly kind: 'found'; readonly peer: SimPeer }
   | { readonly kind: 'call'; readonly call: () => void }
 
@@ -117,7 +126,10 @@ export class World {
   readonly #peersOf: Map<string, SimPeer>[] = []
   readonly #joined: SimPeer[][] = []
   readonly #seeders: SimPeer[][] = []
-  readonly #events = new Heap<Event>()
+  readonly #hostAt: Host[] = []
+  readonly #timetable: Timetable<Event>
+  /** What concerns several hosts, by its time. */
+  readonly #calls = new Heap<() => void>()
   readonly #random: { delay: Random; discovery: Random; verify: Random; engine: Random }
   readonly #verifyMs: number
   readonly #swarmClass: typeof Swarm
@@ -134,22 +146,30 @@ export class World {
       engine: random.fork('engine')
     }
     this.#swarmClass = swarmClass
+    this.#timetable = new Timetable(options.latencyMs * (1 - options.jitter))
   }
 
   get now(): number {
     return this.nowMs
   }
 
+  /** Calls back between windows, some ms after `ms` at most; for what concerns more than one host. */
   at(ms: number, call: () => void): void {
-    this.#push(ms, { kind: 'call', call })
+    this.#calls.push(ms, call)
+  }
+
+  /** Calls back at `ms`, to do what concerns this host alone. */
+  #atHost(host: Host, ms: number, call: () => void): void {
+    this.#push(host, ms, { kind: 'call', call })
   }
 
   /** Makes the peer; it joins at its time. */
   add({ host: spec, content, behaviour, isSeeder, joinMs }: PeerSpec): SimPeer {
     let host = this.hosts.get(spec.key)
     if (host === undefined) {
-      host = new Host(spec)
+      host = new Host(spec, this.hosts.size)
       this.hosts.set(spec.key, host)
+      this.#hostAt.push(host)
     }
     const { pieceCount } = this.geometry
     const have = isSeeder ? Bitfield.full(pieceCount) : new Bitfield(pieceCount)
@@ -181,7 +201,7 @@ export class World {
     if (this.#peersOf[content]?.has(peer.key) === true) throw new Error(`host ${peer.key} shares content ${content} twice`)
     this.#peersOf[content]?.set(peer.key, peer)
     if (!isSeeder && this.isMeasured(peer)) this.openLeechers++
-    this.at(joinMs, () => this.#join(peer))
+    this.#atHost(host, joinMs, () => this.#join(peer))
     return peer
   }
 
@@ -223,7 +243,7 @@ export class World {
       this.hand(peer, { type: 'readerMoved', reader: 'playback', first: piece, last, deadlineMs: this.nowMs })
       const look = (): void => {
         if (!peer.verified.get(piece)) {
-          this.at(this.nowMs + READER_LOOK_MS, look)
+          this.#atHost(peer.host, this.nowMs + READER_LOOK_MS, look)
           return
         }
         const waitedMs = this.nowMs - waitingSinceMs
@@ -234,7 +254,7 @@ export class World {
         }
         const doneMs = this.nowMs + this.geometry.pieceBytes(piece) / rate
         waitingSinceMs = doneMs
-        this.at(doneMs, () => step(piece + 1))
+        this.#atHost(peer.host, doneMs, () => step(piece + 1))
       }
       look()
     }
@@ -258,18 +278,25 @@ export class World {
     return this.#peersOf[content]?.get(key)
   }
 
-  /** Handles events until `isDone`, `untilMs`, or `maxSteps` more of them. False when it stopped before `isDone`. */
+  /** Handles windows until `isDone`, `untilMs`, or at least `maxSteps` more events. False when it stopped before `isDone`. */
   run(isDone: () => boolean, untilMs: number, maxSteps: number): boolean {
-    for (let i = 0; i < maxSteps; i++) {
+    const timetable = this.#timetable
+    const lastStep = this.steps + maxSteps
+    while (this.steps < lastStep) {
       if (isDone()) return true
-      const nextMs = this.#events.peekKey()
-      if (nextMs === undefined || nextMs > untilMs) {
+      const callMs = this.#calls.peekKey() ?? Number.POSITIVE_INFINITY
+      const startMs = Math.min(timetable.nextMs ?? Number.POSITIVE_INFINITY, timetable.boundaryMs(callMs))
+      if (startMs > untilMs) {
         this.nowMs = untilMs
         return isDone()
       }
-      this.nowMs = nextMs
-      this.#handle(this.#events.pop() as Event)
-      this.steps++
+      timetable.advanceTo(startMs)
+      this.nowMs = startMs
+      for (let ms = this.#calls.peekKey(); ms !== undefined && ms <= startMs; ms = this.#calls.peekKey()) {
+        this.#calls.pop()?.()
+        this.steps++
+      }
+      this.steps += timetable.runWindow(this.#handle)
     }
     return isDone()
   }
@@ -284,18 +311,19 @@ export class World {
     if (deadlineMs !== undefined && deadlineMs < peer.timerMs) this.#setTimer(peer, deadlineMs)
   }
 
-  #push(ms: number, event: Event): void {
-    this.#events.push(ms, event)
+  #push(host: Host, ms: number, event: Event): void {
+    this.#timetable.push(host.index, ms, event)
   }
 
   #setTimer(peer: SimPeer, deadlineMs: number): void {
     // A timer never fires at once: a real one neither, and an engine that forgets to move its deadline must not stop the world.
     const atMs = Math.max(deadlineMs, this.nowMs + 0.05)
     peer.timerMs = atMs
-    this.#push(atMs, { kind: 'tick', peer, atMs })
+    this.#push(peer.host, atMs, { kind: 'tick', peer, atMs })
   }
 
-  #handle(event: Event): void {
+  readonly #handle = (ms: number, event: Event, host: number): void => {
+    this.nowMs = ms
     switch (event.kind) {
       case 'tick': {
         const { peer, atMs } = event
@@ -310,25 +338,26 @@ export class World {
         this.hand(event.peer, event.input)
         return
       case 'message':
-        this.#deliver(event.link, { type: 'messageReceived', peer: event.from.key, message: event.message })
+        this.#deliver(event)
         return
       case 'broadcast': {
-        const { from, links, message } = event
-        const input: Input = { type: 'messageReceived', peer: from.key, message }
-        for (const link of links) this.#deliver(link, input)
+        const { from, inputs } = event
+        for (const to of (this.#hostAt[host] as Host).peers) {
+          if (to.content === from.content) this.#deliverBroadcast(from, to, inputs)
+        }
         return
       }
       case 'sent':
         this.#handleSent(event.host, event.transfer)
+        return
+      case 'landed':
+        this.#handleLanded(event.transfer, event.link)
         return
       case 'arrived':
         this.#handleArrived(event.transfer, event.link)
         return
       case 'verified':
         this.#handleVerified(event.peer, event.piece, event.from, event.isCorrupt)
-        return
-      case 'dialled':
-        this.#handleDialled(event.from, event.key)
         return
       case 'found':
         this.#handleFound(event.peer)
@@ -357,62 +386,50 @@ export class World {
   }
 
   #perform(peer: SimPeer, outputs: readonly Output[]): void {
-    let broadcast: Message | undefined
-    let links: Link[] = []
+    let told: MessageInput[] | undefined
     for (const output of outputs) {
-      if (output.type === 'send') {
-        const { message } = output
-        if (message.type === 'have') {
-          if (message !== broadcast) {
-            this.#flush(peer, broadcast, links)
-            broadcast = message
-            links = []
-          }
-          const link = peer.links.get(output.peer)
-          if (link?.isOpen !== true) continue
-          if (link.piecesQueued > link.piecesSent || link.lastArrivalMs > this.nowMs + link.delayMs)
-            this.#send(peer, link, message)
-          else links.push(link)
-          continue
-        }
-        const link = peer.links.get(output.peer)
-        if (link?.isOpen !== true) continue
-        if (peer.behaviour === 'free-rider' && message.type === 'offer') continue
-        this.#send(peer, link, message)
+      if (output.type === 'broadcast') {
+        told ??= []
+        told.push({ type: 'messageReceived', peer: peer.key, message: output.message })
         continue
       }
-      this.#performOther(peer, output)
+      if (told !== undefined) {
+        this.#broadcast(peer, told)
+        told = undefined
+      }
+      if (output.type === 'send') this.#send(peer, output.peer, output.message)
+      else this.#performOther(peer, output)
     }
-    this.#flush(peer, broadcast, links)
+    if (told !== undefined) this.#broadcast(peer, told)
   }
 
-  /** One event for a `have` to many neighbours: a swarm of ten thousand says a hundred million of them. */
-  #flush(peer: SimPeer, message: Message | undefined, links: Link[]): void {
-    if (message === undefined || links.length === 0) return
-    this.#owe(peer, message, links.length)
-    const first = links[0] as Link
-    const atMs = this.nowMs + first.delayMs
-    for (const link of links) link.lastArrivalMs = atMs
-    this.#push(atMs, { kind: 'broadcast', from: peer, links, message })
-  }
-
-  #send(peer: SimPeer, link: Link, message: Message): void {
+  #send(peer: SimPeer, key: string, message: Message): void {
+    const link = peer.links.get(key)
+    if (link === undefined) return
+    if (peer.behaviour === 'free-rider' && message.type === 'offer') return
     this.#owe(peer, message, 1)
-    if (link.piecesQueued > link.piecesSent) {
-      link.waiting.push({ message, afterPieces: link.piecesQueued })
-      return
+    if (link.piecesQueued > link.piecesSent) link.waiting.push({ message, afterPieces: link.piecesQueued })
+    else this.#depart(peer, link, message)
+  }
+
+  /** One event for all neighbours: a swarm of ten thousand says a hundred million `have`. */
+  #broadcast(peer: SimPeer, inputs: readonly MessageInput[]): void {
+    const event: Event = { kind: 'broadcast', from: peer, inputs }
+    for (const link of peer.links.values()) {
+      if (link.piecesQueued === link.piecesSent) this.#timetable.push(link.toHost, this.nowMs + link.delayMs, event)
+      else for (const { message } of inputs) link.waiting.push({ message, afterPieces: link.piecesQueued })
     }
-    this.#depart(peer, link, message)
+    for (const { message } of inputs) this.#owe(peer, message, peer.links.size)
   }
 
   #depart(peer: SimPeer, link: Link, message: Message): void {
-    const atMs = Math.max(link.lastArrivalMs, this.nowMs + link.delayMs)
-    link.lastArrivalMs = atMs
-    this.#push(atMs, { kind: 'message', from: peer, link, message })
+    const input: MessageInput = { type: 'messageReceived', peer: peer.key, message }
+    this.#push(link.to.host, this.nowMs + link.delayMs, { kind: 'message', link, input })
   }
 
   #owe(peer: SimPeer, message: Message, copies: number): void {
-    let bytes = MESSAGE_BYTES
+    // Said together with `have`, it travels in the same packet.
+    let bytes = message.type === 'expecting' ? FRAME_HEADER_BYTES : MESSAGE_BYTES
     if ('pieces' in message) bytes += PIECE_NUMBER_BYTES * message.pieces.length
     else if (message.type === 'bitfield') bytes += message.bits.byteLength
     else if (message.type === 'peers') bytes += 60 * message.peers.length
@@ -422,23 +439,39 @@ export class World {
     peer.host.owedBytes += bytes
   }
 
-  #deliver(link: Link, input: Extract<Input, { type: 'messageReceived' }>): void {
-    const { to } = link
-    if (!to.isUp || !link.isOpen) return
-    if (input.message.type !== 'have') {
-      this.hand(to, input)
+  #deliver(event: Extract<Event, { kind: 'message' }>): void {
+    const { link, input } = event
+    const { to, back } = link
+    if (!to.isUp || !back.isOpen) return
+    if (back.takenMs > this.nowMs) {
+      // A piece came before it, which the downlink has not taken yet.
+      this.#push(to.host, back.takenMs, event)
       return
     }
-    // As `hand`, but nearly every step of a large world comes through here.
-    const outputs = to.swarm.handle(input, this.nowMs)
-    for (const checker of this.checkers) checker.handled?.(to, input, outputs)
-    if (outputs.length > 0) this.#perform(to, outputs)
-    else return
-    const deadlineMs = to.swarm.deadlineMs()
-    if (deadlineMs !== undefined && deadlineMs < to.timerMs) this.#setTimer(to, deadlineMs)
+    this.hand(to, input)
   }
 
-  #performOther(peer: SimPeer, output: Exclude<Output, { type: 'send' }>): void {
+  #deliverBroadcast(from: SimPeer, to: SimPeer, inputs: readonly MessageInput[]): void {
+    if (!to.isUp) return
+    if (to.host.downFreeMs > this.nowMs) {
+      const link = to.links.get(from.key)
+      if (link !== undefined && link.takenMs > this.nowMs) {
+        for (const input of inputs) this.#push(to.host, link.takenMs, { kind: 'message', link: link.back, input })
+        return
+      }
+    }
+    for (const input of inputs) {
+      // As `hand`, but nearly every step of a large world comes through here.
+      const outputs = to.swarm.handle(input, this.nowMs)
+      for (const checker of this.checkers) checker.handled?.(to, input, outputs)
+      if (outputs.length === 0) continue
+      this.#perform(to, outputs)
+      const deadlineMs = to.swarm.deadlineMs()
+      if (deadlineMs !== undefined && deadlineMs < to.timerMs) this.#setTimer(to, deadlineMs)
+    }
+  }
+
+  #performOther(peer: SimPeer, output: Exclude<Output, { type: 'send' | 'broadcast' }>): void {
     switch (output.type) {
       case 'servePiece':
         this.#serve(peer, output.peer, output.piece, output.isUrgent)
@@ -449,7 +482,7 @@ export class World {
         if (index < 0) return
         const [transfer] = queue.splice(index, 1)
         if (transfer !== undefined) this.#left(transfer)
-        this.#push(this.nowMs, {
+        this.#push(peer.host, this.nowMs, {
           kind: 'input',
           peer,
           input: { type: 'pieceServed', peer: output.peer, piece: output.piece, bytes: 0 }
@@ -458,17 +491,22 @@ export class World {
       }
       case 'disconnect': {
         const link = peer.links.get(output.peer)
-        if (link !== undefined) this.#cut(peer, link, output.reason, link.delayMs, false)
+        if (link === undefined) return
+        this.#close(peer, link)
+        this.at(this.nowMs, () => this.#closeOther(link, output.reason, link.delayMs))
         return
       }
       case 'dial':
         // SYN, then TLS and protocol negotiation: three round trips.
-        this.#push(this.nowMs + 6 * this.#delay(), { kind: 'dialled', from: peer, key: output.peer })
+        this.at(this.nowMs + 6 * this.#delay(), () => this.#handleDialled(peer, output.peer))
         return
       case 'findPeers':
         if (peer.isFinding) return
         peer.isFinding = true
-        this.#push(this.nowMs + this.#random.discovery.nextBetween(LOOKUP_LOW_MS, LOOKUP_HIGH_MS), { kind: 'found', peer })
+        this.#push(peer.host, this.nowMs + this.#random.discovery.nextBetween(LOOKUP_LOW_MS, LOOKUP_HIGH_MS), {
+          kind: 'found',
+          peer
+        })
         return
       case 'publishAvailability': {
         const joined = this.#joined[peer.content] as SimPeer[]
@@ -476,7 +514,7 @@ export class World {
         for (let i = 0; i < GOSSIP_PEERS; i++) {
           const to = this.#random.discovery.pick(joined)
           if (to === peer || !this.#isReachable(peer, to)) continue
-          this.#push(this.nowMs + 3 * this.#delay(), {
+          this.#push(to.host, this.nowMs + 3 * this.#delay(), {
             kind: 'input',
             peer: to,
             input: { type: 'availabilityGossiped', peer: peer.key, have }
@@ -485,7 +523,11 @@ export class World {
         return
       }
       case 'fetchFromOrigin':
-        for (const piece of output.pieces) this.#askOrigin(peer, piece)
+        for (const piece of output.pieces) {
+          const askedMs = this.nowMs
+          peer.fromOrigin.set(piece, ASKED)
+          this.at(askedMs, () => this.#askOrigin(peer, piece, askedMs))
+        }
         return
       case 'cancelFromOrigin':
         for (const piece of output.pieces) {
@@ -504,15 +546,16 @@ export class World {
   }
 
   /** The origin sends one piece after another to whoever asks; what was cancelled before its turn costs nothing. */
-  #askOrigin(peer: SimPeer, piece: number): void {
+  #askOrigin(peer: SimPeer, piece: number, askedMs: number): void {
+    if (peer.fromOrigin.get(piece) !== ASKED) return // cancelled meanwhile
     const bytes = this.geometry.pieceBytes(piece)
     const rate = this.options.originRate / 1000
-    const startMs = Math.max(this.#originFreeMs, this.nowMs + 2 * this.options.latencyMs + ORIGIN_ANSWER_MS)
+    const startMs = Math.max(this.#originFreeMs, askedMs + 2 * this.options.latencyMs + ORIGIN_ANSWER_MS)
     this.#originFreeMs = startMs + bytes / rate
     peer.fromOrigin.set(piece, startMs)
     const doneMs = Math.max(this.#originFreeMs, Math.max(peer.host.downFreeMs, startMs) + bytes / peer.host.downlink)
     peer.host.downFreeMs = doneMs
-    this.at(doneMs, () => {
+    this.#atHost(peer.host, doneMs, () => {
       if (!peer.isUp || peer.fromOrigin.get(piece) !== startMs) return
       peer.fromOrigin.delete(piece)
       this.originBytes += bytes
@@ -523,7 +566,7 @@ export class World {
       if (isAccepted) {
         peer.bytesReceived += bytes
         const delayMs = this.#verifyMs * this.#random.verify.nextBetween(0.8, 1.2)
-        this.at(this.nowMs + delayMs, () => this.#handleVerified(peer, piece, undefined, false))
+        this.#atHost(peer.host, this.nowMs + delayMs, () => this.#handleVerified(peer, piece, undefined, false))
       }
       this.#perform(peer, outputs)
     })
@@ -532,10 +575,10 @@ export class World {
   #serve(peer: SimPeer, key: string, piece: number, isUrgent: boolean): void {
     const link = peer.links.get(key)
     const bytes = this.geometry.pieceBytes(piece)
-    if (link?.isOpen !== true || peer.behaviour === 'free-rider' || peer.behaviour === 'silent') {
+    if (link === undefined || peer.behaviour === 'free-rider' || peer.behaviour === 'silent') {
       // It says that it will send and never does.
-      if (link?.isOpen !== true) {
-        this.#push(this.nowMs, { kind: 'input', peer, input: { type: 'pieceServed', peer: key, piece, bytes: 0 } })
+      if (link === undefined) {
+        this.#push(peer.host, this.nowMs, { kind: 'input', peer, input: { type: 'pieceServed', peer: key, piece, bytes: 0 } })
       }
       return
     }
@@ -555,7 +598,7 @@ export class World {
     const takesMs = (transfer.bytes + host.owedBytes) / host.uplink
     host.owedBytes = 0
     host.busyMs += takesMs
-    this.#push(this.nowMs + takesMs, { kind: 'sent', host, transfer })
+    this.#push(host, this.nowMs + takesMs, { kind: 'sent', host, transfer })
   }
 
   #handleSent(host: Host, transfer: Transfer): void {
@@ -576,33 +619,41 @@ export class World {
   #cross(transfer: Transfer, link: Link): void {
     const from = transfer.from.host.labels.rack
     const to = transfer.to.host.labels.rack
+    const land = (ms: number): void => {
+      this.#push(link.to.host, ms + link.delayMs, { kind: 'landed', transfer, link })
+    }
     if (from === to) {
-      this.#arriveLater(transfer, link)
+      land(this.nowMs)
       return
     }
     this.crossRackBytes += transfer.bytes
-    this.#pass(from, 'out', transfer.bytes, () => this.#pass(to, 'in', transfer.bytes, () => this.#arriveLater(transfer, link)))
+    this.#pass(from, 'out', transfer.bytes, this.nowMs, passedMs => this.#pass(to, 'in', transfer.bytes, passedMs, land))
   }
 
-  /** Over a rack's link in one direction, behind what it carries already. */
-  #pass(rack: string | undefined, direction: 'in' | 'out', bytes: number, then: () => void): void {
+  /** Over a rack's link in one direction, behind what came before `ms` and it carries already. */
+  #pass(rack: string | undefined, direction: 'in' | 'out', bytes: number, ms: number, then: (ms: number) => void): void {
     if (rack === undefined || this.rackRate === Number.POSITIVE_INFINITY) {
-      then()
+      then(ms)
       return
     }
-    const key = `${rack} ${direction}`
-    const doneMs = Math.max(this.nowMs, this.#rackFreeMs.get(key) ?? 0) + bytes / this.rackRate
-    this.#rackFreeMs.set(key, doneMs)
-    this.at(doneMs, then)
+    // Hosts share it, so its turns are between windows, in the order of their times.
+    this.at(ms, () => {
+      const key = `${rack} ${direction}`
+      const doneMs = Math.max(ms, this.#rackFreeMs.get(key) ?? 0) + bytes / this.rackRate
+      this.#rackFreeMs.set(key, doneMs)
+      then(doneMs)
+    })
   }
 
-  #arriveLater(transfer: Transfer, link: Link): void {
-    const { to, bytes, startMs } = transfer
-    const atMs = Math.max(link.lastArrivalMs, this.nowMs + link.delayMs)
-    const doneMs = Math.max(atMs, Math.max(to.host.downFreeMs, startMs + link.delayMs) + bytes / to.host.downlink)
-    to.host.downFreeMs = doneMs
-    link.lastArrivalMs = doneMs
-    this.#push(doneMs, { kind: 'arrived', transfer, link })
+  #handleLanded(transfer: Transfer, link: Link): void {
+    const { bytes, startMs, to } = transfer
+    const { back } = link
+    const { host } = to
+    const doneMs = Math.max(this.nowMs, back.takenMs, Math.max(host.downFreeMs, startMs + link.delayMs) + bytes / host.downlink)
+    host.downFreeMs = doneMs
+    back.takenMs = doneMs
+    if (doneMs > this.nowMs) this.#push(host, doneMs, { kind: 'arrived', transfer, link })
+    else this.#handleArrived(transfer, link)
   }
 
   /** A piece left its connection's queue: messages behind it may go. */
@@ -619,7 +670,7 @@ export class World {
   }
 
   #handleArrived({ from, to, piece, bytes }: Transfer, link: Link): void {
-    if (!to.isUp || !link.isOpen) return
+    if (!to.isUp || !link.back.isOpen) return
     to.bytesReceived += bytes
     this.piecesDelivered++
     const input: Input = { type: 'pieceReceived', peer: from.key, piece, bytes }
@@ -629,7 +680,13 @@ export class World {
     for (const output of outputs) if (output.type === 'acceptPiece') isAccepted = true
     if (isAccepted) {
       const delayMs = this.#verifyMs * this.#random.verify.nextBetween(0.8, 1.2)
-      this.#push(this.nowMs + delayMs, { kind: 'verified', peer: to, piece, from, isCorrupt: from.behaviour === 'corrupter' })
+      this.#push(to.host, this.nowMs + delayMs, {
+        kind: 'verified',
+        peer: to,
+        piece,
+        from,
+        isCorrupt: from.behaviour === 'corrupter'
+      })
     } else to.bytesWasted += bytes
     if (outputs.length > 0) this.#perform(to, outputs)
     const deadlineMs = to.swarm.deadlineMs()
@@ -660,41 +717,48 @@ export class World {
     if (to?.isUp !== true || isHeld || !this.#isReachable(from, to) || !to.swarm.accepts(from.key, this.nowMs)) {
       const isAnswered = to?.isUp === true && this.#isReachable(from, to)
       const input: Input = { type: 'dialFailed', peer: key, reason: isAnswered ? 'refused' : 'timeout' }
-      this.#push(this.nowMs + (isAnswered ? this.options.latencyMs : DIAL_TIMEOUT_MS), { kind: 'input', peer: from, input })
+      this.#push(from.host, this.nowMs + (isAnswered ? this.options.latencyMs : DIAL_TIMEOUT_MS), {
+        kind: 'input',
+        peer: from,
+        input
+      })
       return
     }
     const delayMs = this.#delay()
-    from.links.set(key, this.#link(to, delayMs))
-    to.links.set(from.key, this.#link(from, delayMs))
+    const link = new Link(from, to, delayMs)
+    from.links.set(key, link)
+    to.links.set(from.key, link.back)
     const rttMs = 2 * delayMs
     for (const checker of this.checkers) checker.connected?.(from, to)
     this.hand(from, { type: 'peerJoined', peer: key, initiator: true, labels: to.host.labels, rttMs })
     this.hand(to, { type: 'peerJoined', peer: from.key, initiator: false, labels: from.host.labels, rttMs })
   }
 
-  #link(to: SimPeer, delayMs: number): Link {
-    return { to, delayMs, piecesQueued: 0, piecesSent: 0, waiting: [], lastArrivalMs: 0, isOpen: true }
+  /** Ends the connection, between windows: both ends hear of it, the other one after `noticeMs`. */
+  #cut(peer: SimPeer, link: Link, reason: string, noticeMs: number): void {
+    this.#close(peer, link)
+    this.#noticeLater(peer, link.to, reason, noticeMs)
+    this.#closeOther(link, reason, noticeMs)
   }
 
-  /** Ends the connection: both ends hear of it, the other one after `noticeMs`; what is under way on it is lost. */
-  #cut(peer: SimPeer, link: Link, reason: string, noticeMs: number, isTold = true): void {
-    const { to } = link
-    peer.links.delete(to.key)
+  /** This end is gone; what is under way to it or from it and not yet sent is lost. */
+  #close(peer: SimPeer, link: Link): void {
+    peer.links.delete(link.to.key)
     link.isOpen = false
-    this.#dropQueued(peer, to)
-    if (isTold) this.#noticeLater(peer, to, reason, noticeMs)
-    const back = to.links.get(peer.key)
-    if (back === undefined) return
-    to.links.delete(peer.key)
-    back.isOpen = false
-    this.#dropQueued(to, peer)
-    this.#noticeLater(to, peer, reason, noticeMs)
+    this.#dropQueued(peer, link.to)
+  }
+
+  /** The other end of a link that was closed here. */
+  #closeOther({ to, back }: Link, reason: string, noticeMs: number): void {
+    if (!back.isOpen) return
+    this.#close(to, back)
+    this.#noticeLater(to, back.to, reason, noticeMs)
   }
 
   /** Until the peer notices, it holds the old connection for good and takes no new one to the same peer. */
   #noticeLater(peer: SimPeer, lost: SimPeer, reason: string, noticeMs: number): void {
     peer.unnoticed.add(lost.key)
-    this.at(this.nowMs + noticeMs, () => {
+    this.#atHost(peer.host, this.nowMs + noticeMs, () => {
       peer.unnoticed.delete(lost.key)
       this.hand(peer, { type: 'peerLeft', peer: lost.key, reason })
     })
@@ -730,3 +794,5 @@ export class World {
 }
 
 const TICK: Input = { type: 'tick' }
+/** Asked of the origin, whose turn for it has not been found yet. */
+const ASKED = Number.POSITIVE_INFINITY

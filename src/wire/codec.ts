@@ -51,7 +51,8 @@ export const FRAME_TYPES = {
   peers: 8,
   goodbye: 9,
   keepers: 10,
-  taking: 11
+  taking: 11,
+  expecting: 12
 } as const satisfies Record<Message['type'], number>
 /** The type byte of a piece, which carries payload and is no {@link Message}. */
 export const PIECE_FRAME_TYPE = 16
@@ -90,6 +91,7 @@ function maxBodyBytes(type: number, limits: WireLimits): number {
     case FRAME_TYPES.offer:
     case FRAME_TYPES.cancel:
     case FRAME_TYPES.taking:
+    case FRAME_TYPES.expecting:
       return MAX_PIECES_BYTES
     case FRAME_TYPES.request:
     case FRAME_TYPES.reject:
@@ -253,6 +255,8 @@ export function decodeMessage(type: number, body: Uint8Array, limits: WireLimits
       return { type: 'peers', peers: decodePeers(reader) }
     case FRAME_TYPES.taking:
       return { type: 'taking', pieces: decodePieces(reader, limits) }
+    case FRAME_TYPES.expecting:
+      return { type: 'expecting', pieces: decodePieces(reader, limits) }
     case FRAME_TYPES.keepers:
       return { type: 'keepers', keepers: decodeKeepers(reader) }
     case FRAME_TYPES.goodbye:

@@ -13,7 +13,7 @@ export const LANE_PROTOCOL = '/swarm/lane/1.0.0'
 export const PIECE_LIST_PROTOCOL = '/swarm/piece-list/1.0.0'
 export const WIRE_VERSION = 1
 
-/** Most piece numbers in one `have`, `offer`, `request`, `cancel` or `reject`. */
+/** Most piece numbers in one message that lists pieces. */
 export const MAX_PIECES_PER_MESSAGE = 1024
 /** Most peers in one `peers` message. */
 export const MAX_PEERS_PER_MESSAGE = 64
@@ -105,6 +105,11 @@ export interface Taking {
   type: 'taking'
   pieces: number[]
 }
+/** "I expect these from others": offers of them would be turned down. Goes with `have`. */
+export interface Expecting {
+  type: 'expecting'
+  pieces: number[]
+}
 /** The last message before the sender ends the stream, and why. */
 export interface Goodbye {
   type: 'goodbye'
@@ -112,7 +117,19 @@ export interface Goodbye {
 }
 
 /** Everything but the payload-bearing `piece`, which travels outside the engine: see {@link PieceHeader}. */
-export type Message = Hello | BitfieldMessage | Have | Offer | Request | Cancel | Reject | Peers | Goodbye | Keepers | Taking
+export type Message =
+  | Hello
+  | BitfieldMessage
+  | Have
+  | Offer
+  | Request
+  | Cancel
+  | Reject
+  | Peers
+  | Goodbye
+  | Keepers
+  | Taking
+  | Expecting
 
 /** A piece frame is this header followed by exactly the piece's bytes. */
 export interface PieceHeader {

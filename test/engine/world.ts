@@ -61,7 +61,9 @@ export function sent<T extends Message['type']>(
 ): Extract<Message, { type: T }>[] {
   const messages: Extract<Message, { type: T }>[] = []
   for (const output of outputs) {
-    if (output.type !== 'send' || output.message.type !== type || (peer !== undefined && output.peer !== peer)) continue
+    if (output.type !== 'send' && output.type !== 'broadcast') continue
+    if (output.message.type !== type) continue
+    if (peer !== undefined && output.type === 'send' && output.peer !== peer) continue
     messages.push(output.message as Extract<Message, { type: T }>)
   }
   return messages
@@ -162,6 +164,11 @@ export class World {
     switch (output.type) {
       case 'send':
         this.#later(output.peer, { type: 'messageReceived', peer: key, message: output.message }, this.#delayMs)
+        return
+      case 'broadcast':
+        for (const other of this.members.keys()) {
+          if (other !== key) this.#later(other, { type: 'messageReceived', peer: key, message: output.message }, this.#delayMs)
+        }
         return
       case 'servePiece': {
         const { peer, piece } = output

@@ -29,8 +29,8 @@ const MUTANTS: Mutant[] = [
   {
     title: 'drops a `have`',
     file: 'engine/swarm.ts',
-    find: 'if (neighbour !== undefined) this.#state.send(neighbour, message)',
-    replace: 'if (neighbour !== undefined && neighbour.slot !== 3) this.#state.send(neighbour, message)',
+    find: "if (neighbourOf.size > 0) this.#state.emit({ type: 'broadcast', message })",
+    replace: "if (neighbourOf.size > 0 && !message.pieces.includes(3)) this.#state.emit({ type: 'broadcast', message })",
     options: BASE,
     caughtBy: /tells-neighbours/
   },

@@ -46,7 +46,10 @@ export function messageFor(pieceCount: number): fc.Arbitrary<Message> {
       labels
     }),
     plain({ type: fc.constant('bitfield' as const), bits: bitsOf(pieceCount) }),
-    plain({ type: fc.constantFrom('have' as const, 'offer' as const, 'cancel' as const, 'taking' as const), pieces }),
+    plain({
+      type: fc.constantFrom('have' as const, 'offer' as const, 'cancel' as const, 'taking' as const, 'expecting' as const),
+      pieces
+    }),
     plain({ type: fc.constant('request' as const), pieces, urgent: fc.boolean() }),
     plain({ type: fc.constant('reject' as const), pieces, reason: rejectReason }),
     plain({

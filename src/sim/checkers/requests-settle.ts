@@ -3,6 +3,7 @@
  * two peers at once; and only what was requested is sent.
  */
 
+import { DEFAULT_ENGINE_OPTIONS } from '../../engine/options.ts'
 import type { Input, Output } from '../../engine/types.ts'
 import type { SimulationOptions } from '../options.ts'
 import type { SimPeer } from '../peer.ts'
@@ -23,7 +24,7 @@ export class RequestsSettle implements Checker {
   #world: World | undefined
 
   constructor(options: SimulationOptions) {
-    this.#limitMs = (options.engine.maxRequestTimeoutMs ?? 60_000) + SLACK_MS
+    this.#limitMs = (options.engine.maxRequestTimeoutMs ?? DEFAULT_ENGINE_OPTIONS.maxRequestTimeoutMs) + SLACK_MS
   }
 
   begin(world: World): void {

@@ -34,8 +34,8 @@ export class TellsNeighbours implements Checker {
     }
     if (untold === undefined || untold.size === 0) return
     for (const output of outputs) {
-      if (output.type !== 'send' || output.message.type !== 'have') continue
-      for (const piece of output.message.pieces) untold.get(piece)?.neighbours.delete(output.peer)
+      if (output.type !== 'broadcast' || output.message.type !== 'have') continue
+      for (const piece of output.message.pieces) untold.get(piece)?.neighbours.clear()
     }
     for (const { piece, sinceMs, neighbours } of untold.values()) {
       if (nowMs - sinceMs <= LIMIT_MS && neighbours.size > 0) break // oldest first

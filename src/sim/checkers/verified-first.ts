@@ -10,7 +10,7 @@ export class VerifiedFirst implements Checker {
   handled(peer: SimPeer, _input: Input, outputs: readonly Output[]): void {
     for (const output of outputs) {
       if (output.type === 'servePiece') this.#check(peer, output.piece, 'sends')
-      if (output.type !== 'send') continue
+      if (output.type !== 'send' && output.type !== 'broadcast') continue
       const { message } = output
       if (message.type === 'have') for (const piece of message.pieces) this.#check(peer, piece, 'says that it has')
       else if (message.type === 'offer') for (const piece of message.pieces) this.#check(peer, piece, 'offers')
