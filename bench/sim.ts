@@ -2,7 +2,7 @@
  * `npm run bench:sim`: the engine against the bound, in the simulator. Writes bench/SIMULATION.md and the plots in docs/plots/.
  *
  * Each row runs in a process of its own, so that wall time and memory are its own. `--quick` leaves out the rows of more than a minute;
- * `--huge` adds the one with 10,000 leechers, which takes over twenty minutes and 4 GiB.
+ * `--huge` adds the one with 10,000 leechers, which takes about nine minutes and 3 GiB.
  */
 
 import { execFile } from 'node:child_process'
@@ -54,7 +54,15 @@ const ROWS: readonly Row[] = [
   { group: 'table', title: '32 x 128', options: crowd(32, 128), target: 1.08, plot: 'crowd-32' },
   { group: 'table', title: '100 x 1024', options: crowd(100, 1024), target: 1.04, plot: 'crowd-100' },
   { group: 'table', title: '1,000 x 1024', options: crowd(1000, 1024), target: 1.04, plot: 'crowd-1000', isLong: true },
-  { group: 'table', title: '10,000 x 512', options: crowd(10_000, 512), target: 1.06, plot: 'crowd-10000', isHuge: true },
+  {
+    group: 'table',
+    // Each `have` goes to every neighbour, which is most of what this run does.
+    title: '10,000 x 512, at most 22 neighbours',
+    options: crowd(10_000, 512, { engine: { maxNeighbours: 22 } }),
+    target: 1.06,
+    plot: 'crowd-10000',
+    isHuge: true
+  },
   { group: 'scenarios', title: 'flash crowd', options: hundred('flash-crowd') },
   { group: 'scenarios', title: 'unequal uplinks', options: hundred('unequal-uplinks'), target: 1.1 },
   { group: 'scenarios', title: 'symmetric caps', options: hundred('symmetric-caps'), target: 1.1 },
@@ -111,7 +119,9 @@ function alsoOf({ crossRackCopies, originCopies, playback }: SimulationResult): 
 }
 
 async function measure(index: number): Promise<Measured> {
-  const args = ['--max-old-space-size=12000', fileURLToPath(import.meta.url), '--row', String(index)]
+  // Events of thousands of hosts live for a while: with V8's usual 16 MiB they are copied over and over.
+  const heap = ['--max-old-space-size=12000', ...(ROWS[index]?.isHuge === true ? ['--max-semi-space-size=128'] : [])]
+  const args = [...heap, fileURLToPath(import.meta.url), '--row', String(index)]
   const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 64 * MIB })
   return JSON.parse(stdout) as Measured
 }

@@ -412,6 +412,15 @@ export class Uploader {
       ) {
         throw new Error(`uploads to ${neighbour.key} are counted wrongly`)
       }
+      const { marks } = this.#state
+      if (
+        marks.listening.has(slot) !== neighbour.listens ||
+        marks.uploadedTo.has(slot) !== neighbour.uploading > 0 ||
+        marks.askedOf.has(slot) !== neighbour.pending > 0 ||
+        marks.failing.has(slot) !== neighbour.timeoutsInRow > 0
+      ) {
+        throw new Error(`${neighbour.key} is marked wrongly`)
+      }
       if (neighbour.wishes.size > 0) wishers++
       if (neighbour.queued + neighbour.wishes.size > this.#state.options.maxQueuedPerPeer + 1024) {
         throw new Error(`too many requests of ${neighbour.key} wait`)

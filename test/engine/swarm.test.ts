@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Output } from '../../src/engine/types.ts'
+import type { Message } from '../../src/wire/messages.ts'
 import { join, PIECE_BYTES, say, sent, swarmOf, tickUntil, World } from './world.ts'
 
 describe('a swarm of engines', () => {
@@ -187,6 +188,25 @@ describe('the uploading half', () => {
     for (const [index, pause] of pauses.entries()) assert.ok(index === 0 || pause > (pauses[index - 1] as number), `${pauses}`)
   })
 
+  it('offers nothing that a neighbour expects from others, until that does not come', () => {
+    const swarm = swarmOf(4, 'all')
+    const offersTo = (outputs: readonly Output[]): number[] => sent(outputs, 'offer', 'x').flatMap(({ pieces }) => pieces)
+    assert.deepEqual(offersTo(join(swarm, 'x', 4, [0, 1, 2])), [3])
+    say(swarm, 'x', { type: 'reject', pieces: [3], reason: 'full' }, 1)
+    say(swarm, 'x', { type: 'expecting', pieces: [3] }, 2)
+    assert.deepEqual(offersTo(tickUntil(swarm, 2, 3000)), [])
+    const again = [...say(swarm, 'x', { type: 'cancel', pieces: [3] }, 3001), ...tickUntil(swarm, 3001, 3100)]
+    assert.deepEqual(offersTo(again), [3])
+    swarm.assertInvariants()
+  })
+
+  it('refuses a neighbour that expects a piece which does not exist', () => {
+    const swarm = swarmOf(4, 'all')
+    join(swarm, 'x', 4, [])
+    const [output] = say(swarm, 'x', { type: 'expecting', pieces: [4] }, 1)
+    assert.ok(output?.type === 'disconnect' && output.banMs > 0)
+  })
+
   it('sends nothing that was not requested', () => {
     const swarm = swarmOf(8, 'all')
     const outputs = [...join(swarm, 'leecher', 8, []), ...tickUntil(swarm, 0, 20_000)]
@@ -248,6 +268,28 @@ describe('the downloading half', () => {
     assert.deepEqual(sent(say(swarm, 'b', { type: 'offer', pieces: [3] }), 'reject', 'b'), [
       { type: 'reject', pieces: [3], reason: 'expected' }
     ])
+  })
+
+  it('tells all what it has together with what it took, and when that does not come after all', () => {
+    const swarm = swarmOf(8, [0])
+    for (const key of ['a', 'b']) join(swarm, key, 8, 'all')
+    say(swarm, 'a', { type: 'offer', pieces: [3] }, 1)
+    say(swarm, 'b', { type: 'offer', pieces: [4] }, 1)
+    swarm.handle({ type: 'pieceReceived', peer: 'b', piece: 4, bytes: PIECE_BYTES }, 10)
+    const told = (outputs: readonly Output[]): Message[] =>
+      outputs.flatMap(output => (output.type === 'broadcast' ? [output.message] : []))
+    assert.deepEqual(told(swarm.handle({ type: 'pieceVerified', peer: 'b', piece: 4 }, 11)), [
+      { type: 'have', pieces: [4] },
+      { type: 'expecting', pieces: [3] }
+    ])
+    const outputs = swarm.handle({ type: 'peerLeft', peer: 'a', reason: 'gone' }, 20)
+    assert.deepEqual(told(outputs), [{ type: 'cancel', pieces: [3] }])
+    // Asked for without an offer it gives way to one, so nobody is to refrain.
+    assert.equal(sent(outputs, 'request', 'b').length, 1)
+    join(swarm, 'c', 8, 'all', 20)
+    say(swarm, 'c', { type: 'offer', pieces: [5] }, 21)
+    swarm.handle({ type: 'pieceReceived', peer: 'c', piece: 5, bytes: PIECE_BYTES }, 30)
+    assert.deepEqual(told(swarm.handle({ type: 'pieceVerified', peer: 'c', piece: 5 }, 31)), [{ type: 'have', pieces: [5] }])
   })
 
   it('bans a peer whose piece is corrupt and takes the piece from another', () => {
