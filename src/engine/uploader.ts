@@ -48,6 +48,13 @@ const LEAD_OF_PIECE = 0.1
 const SHORT_ANSWER = 0.35
 /** Pieces shorter than that, in ms, are chosen early: event loops take as long. */
 const MIN_LATE_PIECE_MS = 50
+/**
+ * Below {@link SLOW_PIECE_MS} also where more than this share of offers is answered with `full`: downlinks are as narrow as uplinks there, many must be asked
+ * until one has room (8 real nodes at 20 Mbit/s both ways: 1.46 and 1.53 T* late, 1.42 and 1.45 early).
+ */
+const MAX_FULL_SHARE = 0.4
+/** Answers over which that share is taken. */
+const SHARE_ANSWERS = 32
 /** Offers turned down in a row after which more than one stand out again. */
 const MAX_REFUSED_ALONE = 1
 /** Offers that have waited for longer than that, and at least this long, do not count as standing out; so many of them at most. */
@@ -118,6 +125,8 @@ export class Uploader {
   #rttMs = UNKNOWN_RTT_MS
   /** Offers turned down since the last that was taken. */
   #refused = 0
+  /** Share of answers to offers of late that said `full`. */
+  #fullShare = 0
   #wishers = 0
   #usefulMs = 0
   /** Seeding: who holds the only copy that we gave of a piece. */
@@ -186,7 +195,7 @@ export class Uploader {
       const key = piece * KEY_STRIDE + neighbour.slot
       const offer = this.#offers.get(key)
       if (offer !== undefined) {
-        this.#answered(neighbour, offer, nowMs)
+        this.#answered(neighbour, offer, false, nowMs)
         this.#refused = 0
       }
       if (state.status[piece] !== HAVE) missing.push(piece)
@@ -214,7 +223,7 @@ export class Uploader {
     const key = piece * KEY_STRIDE + neighbour.slot
     const offer = this.#offers.get(key)
     if (offer !== undefined) {
-      this.#answered(neighbour, offer, nowMs)
+      this.#answered(neighbour, offer, reason === 'full', nowMs)
       this.#refused++
       if (reason === 'have') table.recordHave(neighbour.slot, piece)
       else if (reason !== 'expected') {
@@ -550,7 +559,9 @@ export class Uploader {
 
   /** Whether pieces follow each other and answers are quick beside them, so that an offer can wait until its turn is near. */
   get #offersLate(): boolean {
-    return this.pieceMs >= MIN_LATE_PIECE_MS && this.#offerMs < SHORT_ANSWER * this.pieceMs
+    const { pieceMs } = this
+    if (pieceMs < SLOW_PIECE_MS && (pieceMs < MIN_LATE_PIECE_MS || this.#fullShare > MAX_FULL_SHARE)) return false
+    return this.#offerMs < SHORT_ANSWER * pieceMs
   }
 
   /** Offers made before `sinceMs`: whoever does not answer must not keep the uplink from others. */
@@ -836,7 +847,8 @@ export class Uploader {
     }
   }
 
-  #answered(neighbour: Neighbour, offer: Offered, nowMs: number): void {
+  #answered(neighbour: Neighbour, offer: Offered, isFull: boolean, nowMs: number): void {
+    this.#fullShare += ((isFull ? 1 : 0) - this.#fullShare) / SHARE_ANSWERS
     const elapsed = nowMs - offer.atMs
     const state = this.#state
     state.answerMs = state.answerMs === 0 ? elapsed : state.answerMs + (elapsed - state.answerMs) / 8
