@@ -65,6 +65,53 @@ describe('a swarm of engines', () => {
     assert.ok(longest < PIECE_MS / 2, `waited ${longest} ms for its turn`)
   })
 
+  it('chooses pieces of 100 ms late, too, but where most receivers say that they are full', () => {
+    /** Mean time from a taken offer to its piece's start, ms, when receivers turn down so many of each three offers. */
+    const waitMs = (refused: number): number => {
+      const world = new World({ delayMs: 5, pieceMs: 100 })
+      const seeder = swarmOf(256, 'all')
+      const offeredMs = new Map<string, number>()
+      const waits: number[] = []
+      const handle = seeder.handle.bind(seeder)
+      seeder.handle = (input, nowMs) => {
+        const outputs = handle(input, nowMs)
+        for (const output of outputs) {
+          if (output.type === 'send' && output.message.type === 'offer') {
+            for (const piece of output.message.pieces) offeredMs.set(`${output.peer} ${piece}`, nowMs)
+          } else if (output.type === 'servePiece') {
+            waits.push(nowMs - (offeredMs.get(`${output.peer} ${output.piece}`) ?? Number.NaN))
+          }
+        }
+        return outputs
+      }
+      world.add('seeder', seeder)
+      let offers = 0
+      for (const key of Array.from({ length: 16 }, (_, index) => `receiver ${index}`)) {
+        const say = (message: Message): Output[] => [{ type: 'send', peer: 'seeder', message }]
+        const receiver = swarmOf(256, [], {}, key)
+        const join = receiver.handle.bind(receiver)
+        receiver.handle = (input, nowMs) => {
+          if (input.type === 'peerJoined') return join(input, nowMs)
+          if (input.type === 'pieceReceived') return say({ type: 'have', pieces: [input.piece] })
+          if (input.type !== 'messageReceived' || input.message.type !== 'offer') return []
+          const { pieces } = input.message
+          if (offers++ % 3 < refused) return say({ type: 'reject', pieces, reason: 'full' })
+          return say({ type: 'request', pieces, urgent: false })
+        }
+        receiver.deadlineMs = () => undefined
+        world.add(key, receiver)
+        world.connect('seeder', key)
+      }
+      world.run(() => waits.length === 128, 60_000)
+      const steady = waits.slice(64)
+      return steady.reduce((sum, ms) => sum + ms, 0) / steady.length
+    }
+    const late = waitMs(0)
+    const early = waitMs(2)
+    assert.ok(late < 120, `late: waited ${late} ms`)
+    assert.ok(early > 150, `early: waited ${early} ms`)
+  })
+
   for (const pieceMs of [20, 500]) {
     it(`goes on with others when some answer no offer any more, where a piece takes ${pieceMs} ms`, () => {
       const world = new World({ delayMs: 5, pieceMs })
