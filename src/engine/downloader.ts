@@ -594,9 +594,11 @@ export class Downloader {
     this.#bytesBefore[piece] = this.#model.receivedBytes
     this.#isPulled[piece] = isPulled ? 1 : 0
     this.#pending.add(piece)
-    // What we ask for without an offer gives way to one.
-    if (!isPulled) this.#untold.add(piece)
-    if (!isPulled) this.#tookOfferMs = nowMs
+    if (!isPulled) {
+      this.#tookOfferMs = nowMs
+      // What we ask for without an offer gives way to one, so others need not know.
+      this.#untold.add(piece)
+    }
     this.#ask(neighbour, piece, nowMs)
   }
 

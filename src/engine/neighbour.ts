@@ -2,7 +2,7 @@
  * What we keep about one connected peer. Plain state; the rules live in uploader.ts, downloader.ts and peer-set.ts.
  *
  * What every choice asks of all neighbours is kept a second time as one bit each in {@link NeighbourMarks}: to look at thirty objects for
- * it was a fifth of all that a large simulation spent.
+ * it was 8 % of all that a large simulation spent.
  */
 
 import { SlotSet } from './slot-set.ts'

@@ -1,8 +1,28 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Swarm } from '../../src/engine/swarm.ts'
 import type { Output } from '../../src/engine/types.ts'
 import type { Message } from '../../src/wire/messages.ts'
 import { join, PIECE_BYTES, say, sent, swarmOf, tickUntil, World } from './world.ts'
+
+/** From each offer to the start of its piece, ms, as the swarm goes on. */
+function recordWaits(swarm: Swarm): number[] {
+  const offeredMs = new Map<string, number>()
+  const waits: number[] = []
+  const handle = swarm.handle.bind(swarm)
+  swarm.handle = (input, nowMs) => {
+    const outputs = handle(input, nowMs)
+    for (const output of outputs) {
+      if (output.type === 'send' && output.message.type === 'offer') {
+        for (const piece of output.message.pieces) offeredMs.set(`${output.peer} ${piece}`, nowMs)
+      } else if (output.type === 'servePiece') {
+        waits.push(nowMs - (offeredMs.get(`${output.peer} ${output.piece}`) ?? Number.NaN))
+      }
+    }
+    return outputs
+  }
+  return waits
+}
 
 describe('a swarm of engines', () => {
   it('brings every piece to one leecher, each sent once', () => {
@@ -36,20 +56,7 @@ describe('a swarm of engines', () => {
     const PIECE_MS = 500
     const world = new World({ delayMs: 5, pieceMs: PIECE_MS })
     const seeder = swarmOf(64, 'all')
-    const offeredMs = new Map<string, number>()
-    const waits: number[] = []
-    const handle = seeder.handle.bind(seeder)
-    seeder.handle = (input, nowMs) => {
-      const outputs = handle(input, nowMs)
-      for (const output of outputs) {
-        if (output.type === 'send' && output.message.type === 'offer') {
-          for (const piece of output.message.pieces) offeredMs.set(`${output.peer} ${piece}`, nowMs)
-        } else if (output.type === 'servePiece') {
-          waits.push(nowMs - (offeredMs.get(`${output.peer} ${output.piece}`) ?? Number.NaN))
-        }
-      }
-      return outputs
-    }
+    const waits = recordWaits(seeder)
     world.add('seeder', seeder)
     const keys = ['a', 'b', 'c', 'd']
     for (const key of keys) {
@@ -70,20 +77,7 @@ describe('a swarm of engines', () => {
     const waitMs = (refused: number): number => {
       const world = new World({ delayMs: 5, pieceMs: 100 })
       const seeder = swarmOf(256, 'all')
-      const offeredMs = new Map<string, number>()
-      const waits: number[] = []
-      const handle = seeder.handle.bind(seeder)
-      seeder.handle = (input, nowMs) => {
-        const outputs = handle(input, nowMs)
-        for (const output of outputs) {
-          if (output.type === 'send' && output.message.type === 'offer') {
-            for (const piece of output.message.pieces) offeredMs.set(`${output.peer} ${piece}`, nowMs)
-          } else if (output.type === 'servePiece') {
-            waits.push(nowMs - (offeredMs.get(`${output.peer} ${output.piece}`) ?? Number.NaN))
-          }
-        }
-        return outputs
-      }
+      const waits = recordWaits(seeder)
       world.add('seeder', seeder)
       let offers = 0
       for (const key of Array.from({ length: 16 }, (_, index) => `receiver ${index}`)) {
