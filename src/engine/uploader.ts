@@ -711,7 +711,7 @@ export class Uploader {
     } else if (first !== neighbour) {
       this.#firstHolders.delete(piece)
       first.unspread--
-      // Once we gave a second copy nobody can say whose it was that spread. A corrupter took that for its own merit, and a tenth of all our uplink.
+      // Once we gave a second copy nobody can say whose it was that spread. Three corrupters took that for their merit, and with it up to a tenth of our uplink.
       if (isOurs) first.unspreadInVain++
       else first.unspreadInVain = 0
     }

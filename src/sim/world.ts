@@ -451,6 +451,7 @@ export class World {
     this.hand(to, input)
   }
 
+  /** Also where the link was cut while this was under way: it is true all the same, and the engine knows when its neighbour left. */
   #deliverBroadcast(from: SimPeer, to: SimPeer, inputs: readonly MessageInput[]): void {
     if (!to.isUp) return
     if (to.host.downFreeMs > this.nowMs) {
