@@ -18,6 +18,8 @@ import type { Ui } from './ui.ts'
 export type DaemonFlags = Readonly<Record<string, unknown>>
 
 export async function daemon(flags: DaemonFlags, ui: Ui): Promise<number> {
+  // Nothing that the daemon writes is for others; its group is for the operator to choose. State is closed to the group as well.
+  process.umask(process.umask() | 0o027)
   using interrupt = interruptible(ui)
   const { signal } = interrupt
   const config = (flags.config as string | undefined) ?? (await defaultConfig())

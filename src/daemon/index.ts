@@ -14,6 +14,7 @@ import { MAX_MANIFEST_BYTES } from '../content/manifest.ts'
 import { InvalidOptionsError, StoreError } from '../errors.ts'
 import { loadManifestParser } from '../node/manifest-parser.ts'
 import { createNode } from '../node/node.ts'
+import { openStateFolder } from '../node/state-folder.ts'
 import type { SwarmNode } from '../node/types.ts'
 import { FolderScanner } from './folders.ts'
 import { buildServer } from './http/server.ts'
@@ -44,7 +45,8 @@ export async function startDaemon(
   options: DaemonOptions,
   log = pino({ level: options.logLevel, name: 'swarm' })
 ): Promise<Daemon> {
-  for (const folder of [options.stateDir, options.completeDir, options.incompleteDir]) {
+  await openStateFolder(options.stateDir)
+  for (const folder of [options.completeDir, options.incompleteDir]) {
     await mkdir(folder, { recursive: true }).catch(err => {
       throw new StoreError('cannot make the folder', folder, err)
     })

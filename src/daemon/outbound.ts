@@ -8,6 +8,7 @@
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
 import { InvalidOptionsError, NotFoundError, RequestRefusedError } from '../errors.ts'
+import { displayUrl } from '../node/origin-http.ts'
 import { checkPublicHost, lookupPublic } from '../node/public-address.ts'
 
 export interface OutboundOptions {
@@ -35,17 +36,20 @@ export async function fetchBytes(url: string, options: OutboundOptions): Promise
     }
     if (statusCode !== 200) {
       response.destroy()
-      throw new NotFoundError(`${target.host} answered ${statusCode} for the manifest`, { url: target.href, status: statusCode })
+      throw new NotFoundError(`${target.host} answered ${statusCode} for the manifest`, {
+        url: displayUrl(target),
+        status: statusCode
+      })
     }
-    return readBody(response, options.maxBytes, target.href)
+    return readBody(response, options.maxBytes, displayUrl(target))
   }
-  throw new NotFoundError(`more than ${MAX_REDIRECTS} redirects`, { url })
+  throw new NotFoundError(`more than ${MAX_REDIRECTS} redirects`, { url: displayUrl(url) })
 }
 
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw new InvalidOptionsError('not an http or https URL', { url: text.slice(0, 200) })
+    throw new InvalidOptionsError('not an http or https URL', { url: displayUrl(text) })
   }
   return url
 }
@@ -63,7 +67,7 @@ function request(url: URL, allowPrivate: boolean, signal: AbortSignal): Promise<
       reject(
         err instanceof RequestRefusedError
           ? err
-          : new NotFoundError(`cannot fetch ${url.origin}: ${err.message}`, { url: url.href })
+          : new NotFoundError(`cannot fetch ${url.origin}: ${err.message}`, { url: displayUrl(url) })
       )
     })
   })

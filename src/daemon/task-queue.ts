@@ -18,6 +18,7 @@ import { HashingBoard, type OnHashed } from './hashing.ts'
 import type { LimitsInForce } from './limits.ts'
 import type { AddTask, ErrorBody, Hashing, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
 import type { TaskRecord, TaskStore } from './task-store.ts'
+import { unsignedLink } from './unsigned.ts'
 
 export interface TaskQueueInit {
   node: SwarmNode
@@ -929,7 +930,7 @@ export class TaskQueue {
       origin: originView(snapshot),
       waitingFor: record.state === 'active' || record.state === 'queued' ? (waitingFor ?? null) : null,
       path: record.path ?? record.output ?? null,
-      link: transfer?.link() ?? record.link ?? linkOf(record),
+      link: unsignedLink(transfer?.link() ?? record.link ?? linkOf(record)),
       url: `/files/${record.root}/${encodeURIComponent(record.name)}`,
       error: record.error ?? null,
       createdMs: record.createdMs,

@@ -9,6 +9,7 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { InvalidOptionsError, StoreError } from '../errors.ts'
+import { createPrivateFile } from '../node/state-folder.ts'
 import type { AddTask, ErrorBody, TaskLimits, TaskState } from './schema.ts'
 
 /** What a task is, without what only a running transfer knows. */
@@ -66,7 +67,10 @@ export class TaskStore {
   /** `path` may be ':memory:'. Throws `InvalidOptionsError` when another daemon has it open, `StoreError` when it cannot be used. */
   constructor(path: string) {
     try {
-      if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      if (path !== ':memory:') {
+        mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+        createPrivateFile(path)
+      }
       this.#db = new DatabaseSync(path)
       this.#db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
       this.#migrate(path)

@@ -16,6 +16,7 @@ import { type HashedContent, hashContent } from '../store/hash-content.ts'
 import { loadHasher } from '../store/hasher.ts'
 import { defaultStateDir } from '../store/state-dir.ts'
 import { type VerifyResult, verifyContent as verifyOnDisk } from '../store/verify-content.ts'
+import { displayUrl } from './origin-http.ts'
 import { readManifestFile } from './source.ts'
 import type { SeedOptions } from './types.ts'
 
@@ -95,9 +96,10 @@ export async function readManifest(source: string, options: { signal?: AbortSign
   return readManifestFile(source, hash)
 }
 
-async function fetchBounded(url: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function fetchBounded(source: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const url = displayUrl(source)
   try {
-    const response = await fetch(url, signal === undefined ? {} : { signal })
+    const response = await fetch(source, signal === undefined ? {} : { signal })
     if (!response.ok)
       throw new NotFoundError(`${url} answered ${response.status} ${response.statusText}, no manifest`, {
         url,

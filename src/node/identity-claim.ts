@@ -6,9 +6,10 @@
  * once: a node that is started anew in a fresh container has to be the peer that others know. Called by node.ts.
  */
 
-import { mkdir } from 'node:fs/promises'
+import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ProcessLock, takeLock } from '../store/process-lock.ts'
+import { openStateFolder } from './state-folder.ts'
 
 const LOCK_FILE = 'identity.lock'
 
@@ -22,10 +23,11 @@ export interface IdentityClaim {
 export async function claimIdentity(stateDir: string): Promise<IdentityClaim> {
   let lock: ProcessLock | undefined
   try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 })
+    await openStateFolder(stateDir)
     const taken = await takeLock(join(stateDir, LOCK_FILE), 0)
     if (typeof taken === 'string') return { takenBy: taken, release: async () => {} }
     lock = taken
+    await chmod(join(stateDir, LOCK_FILE), 0o600)
   } catch {
     // As said above.
   }

@@ -119,8 +119,12 @@ export class OriginHttp {
 
 /** A URL for people and logs: without what signs it. */
 export function displayUrl(url: string | URL): string {
-  const parsed = new URL(url)
-  return `${parsed.origin}${parsed.pathname}`
+  const parsed = URL.parse(String(url))
+  return parsed === null
+    ? String(url)
+        .replace(/[?#].*/s, '')
+        .slice(0, 200)
+    : `${parsed.origin}${parsed.pathname}`
 }
 
 /** What a refusal says about itself, as S3 does in XML; '' when it says nothing short. */

@@ -131,15 +131,15 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 /** Makes the folder and its parents. Not Node's recursive mkdir: on a read-only disk that one says ENOENT. */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string, mode = 0o777): Promise<void> {
   if ((await statPath(path))?.isDirectory()) return
   try {
-    await fs.promises.mkdir(path)
+    await fs.promises.mkdir(path, mode)
   } catch (err) {
     const code = errnoOf(err)
     if (code === 'ENOENT' && dirname(path) !== path) {
-      await makeFolder(dirname(path))
-      return makeFolder(path)
+      await makeFolder(dirname(path), mode)
+      return makeFolder(path, mode)
     }
     // Somebody else made it meanwhile.
     if (code === 'EEXIST' && (await statPath(path))?.isDirectory()) return
@@ -169,7 +169,8 @@ let temporaries = 0
 /** Puts `data` at `path` so that a reader, or we after a crash, see the old content or the new and nothing between. */
 export async function replaceFile(path: string, data: Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}.${temporaries++}.tmp`
-  await makeFolder(dirname(path))
+  // State, which is its user's alone.
+  await makeFolder(dirname(path), 0o700)
   try {
     const fd = await openRaw(temporary, fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600)
     try {

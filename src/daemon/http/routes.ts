@@ -36,6 +36,7 @@ import {
   UpdateTask
 } from '../schema.ts'
 import { checkLink, type NewTask, type TaskQueue } from '../task-queue.ts'
+import { unsignedManifest } from '../unsigned.ts'
 import { taskEvents } from './events.ts'
 import { serveContent } from './gateway.ts'
 import { SESSION_COOKIE, sameSecret, sessionOf, type Trust } from './guard.ts'
@@ -227,7 +228,7 @@ export const routes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, init) =
       }
     },
     async (request, reply) => {
-      const text = queue.manifestText(request.params.id)
+      const text = unsignedManifest(queue.manifestText(request.params.id), parseManifest)
       return reply.type('application/json').header('content-disposition', 'attachment; filename="content.swarm"').send(text)
     }
   )

@@ -13,6 +13,7 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
 import { httpStatusOf, InvalidOptionsError, NotFoundError, RequestRefusedError, SwarmError } from '../../errors.ts'
 import { errorBody } from '../task-queue.ts'
+import { withoutQuery } from '../unsigned.ts'
 import type { Uploads } from '../uploads/multipart.ts'
 import type { TusUploads } from '../uploads/tus.ts'
 import { dashboardFolder } from './dashboard-files.ts'
@@ -104,7 +105,7 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     request.log.debug(
       {
         method: request.method,
-        url: request.url.slice(0, 500),
+        url: withoutQuery(request.url),
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime),
         from: request.ip
@@ -117,20 +118,21 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     const err = translate(thrown)
     const status = httpStatusOf(err)
     if (status >= 500 && !(err instanceof SwarmError))
-      request.log.error({ err, url: request.url.slice(0, 500) }, 'request failed')
+      request.log.error({ err, url: withoutQuery(request.url) }, 'request failed')
     if (err instanceof RequestRefusedError && err.code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
     if (status === 503) reply.header('retry-after', '5')
     void reply.removeHeader('content-length')
     return reply.code(status).type('application/json').send(errorBody(err))
   })
   app.setNotFoundHandler((request, reply) => {
-    return reply
-      .code(404)
-      .send(
-        errorBody(
-          new NotFoundError('there is nothing at this address', { method: request.method, path: request.url.slice(0, 200) })
-        )
+    return reply.code(404).send(
+      errorBody(
+        new NotFoundError('there is nothing at this address', {
+          method: request.method,
+          path: withoutQuery(request.url).slice(0, 200)
+        })
       )
+    )
   })
 
   await app.register(helmet, {

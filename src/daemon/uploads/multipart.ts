@@ -104,7 +104,7 @@ export class Uploads {
       throw new RequestRefusedError('unavailable', `there are ${MAX_UPLOADS} uploads already`)
     this.checkRoom(length ?? 0)
     const record = this.#newRecord({ kind, name, length, root, pieceLength, metadata, isPartial }, id)
-    await mkdir(this.store.folderOf(id), { recursive: true }).catch(err => {
+    await mkdir(this.store.folderOf(id), { recursive: true, mode: 0o700 }).catch(err => {
       throw new StoreError('cannot begin the upload', this.store.folderOf(id), err)
     })
     this.store.save(record)

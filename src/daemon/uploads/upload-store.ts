@@ -11,6 +11,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../../errors.ts'
+import { createPrivateFile } from '../../node/state-folder.ts'
 
 export interface UploadRecord {
   readonly id: string
@@ -48,7 +49,9 @@ export class UploadStore {
     this.folder = folder
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 })
-      this.#db = new DatabaseSync(join(stateDir, 'uploads.sqlite'))
+      const path = join(stateDir, 'uploads.sqlite')
+      createPrivateFile(path)
+      this.#db = new DatabaseSync(path)
       this.#db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS uploads (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
         CREATE TABLE IF NOT EXISTS parts (upload TEXT NOT NULL, part INTEGER NOT NULL, bytes INTEGER NOT NULL, checksum TEXT NOT NULL,
