@@ -92,7 +92,10 @@ export class Scope {
     } finally {
       clearTimeout(timer)
     }
-    return new Running(child.pid as number)
+    return new Running(child.pid as number, async () => {
+      child.kill('SIGTERM')
+      await closed
+    })
   }
 
   /** Ends what still runs and removes the folder. */
@@ -141,9 +144,12 @@ export class Scope {
 /** A process that is read while it runs. */
 export class Running {
   readonly pid: number
+  /** Ends it as its user would, and waits until it has. */
+  readonly stop: () => Promise<void>
 
-  constructor(pid: number) {
+  constructor(pid: number, stop: () => Promise<void>) {
     this.pid = pid
+    this.stop = stop
   }
 
   /** Processor time since it started, and the most memory that it ever held. */

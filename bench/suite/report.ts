@@ -33,7 +33,7 @@ export function markdown(results: Results, workloads: readonly Workload[]): stri
     '',
     'Whole processes, with default settings. Both ends run on this machine and share its cores. *Time* runs from the start of the receiving process to the file being',
     'verified and in place, the median over the runs; *spread* is the range over the runs relative to it. *CPU* is user and system time of all receivers',
-    'and, while they run, the seeder, per GiB received. *RSS* is the peak of the seeder and of the largest receiver. *Ratio* is ours over the first rival below, in this run.',
+    'and, while they run, the seeder, per GiB received; *CPU-ms* that for one time of what the title names, *first* in a process that has just begun. *RSS* is the peak of the seeder and of the largest receiver. *Ratio* is ours over the first rival below, in this run.',
     'tls-copy is the yardstick: the least that Node can do (one TLS connection, BLAKE3, written in place; bench/suite/rivals/tls-copy.ts).'
   ]
   for (const workload of workloads) {
@@ -61,8 +61,11 @@ const megabytes = (bytes: number | undefined): string | undefined => (bytes === 
 const COLUMNS: readonly Column[] = [
   { title: '', of: (_, row) => row.contestant },
   { title: 'MB/s', of: samples => megabytes(medianOf(samples, 'bytesPerSecond')) },
-  { title: 'time s', of: samples => fixed(medianOf(samples, 'seconds'), 2) },
-  { title: 'spread', of: samples => percent(spreadOf(samples, 'seconds')) },
+  // Where CPU is measured, the time is the measurement's own.
+  { title: 'time s', of: samples => (isCost(samples) ? undefined : fixed(medianOf(samples, 'seconds'), 2)) },
+  { title: 'first CPU-ms', of: samples => figureOf(medianOf(samples, 'firstCpuMs')) },
+  { title: 'CPU-ms', of: samples => figureOf(medianOf(samples, 'cpuMs')) },
+  { title: 'spread', of: samples => percent(spreadOf(samples, isCost(samples) ? 'cpuMs' : 'seconds')) },
   { title: 'CPU-s/GiB', of: samples => fixed(medianOf(samples, 'cpuSecondsPerGib'), 1) },
   { title: 'core', of: samples => percent(medianOf(samples, 'coreShare'), 2) },
   { title: 'growth MB', of: samples => megabytes(medianOf(samples, 'growthBytes')) },
@@ -71,6 +74,15 @@ const COLUMNS: readonly Column[] = [
   { title: 'runs', of: samples => String(samples.length) },
   { title: 'ratio', of: (_, row) => (row.ratio === undefined ? undefined : `**${row.ratio.toFixed(2)}**`) }
 ]
+
+function isCost(samples: readonly Sample[]): boolean {
+  return samples[0]?.cpuMs !== undefined
+}
+
+/** Costs differ by four powers of ten. */
+function figureOf(milliseconds: number | undefined): string | undefined {
+  return milliseconds === undefined ? undefined : milliseconds.toPrecision(milliseconds < 100 ? 2 : 3)
+}
 
 function percent(share: number | undefined, digits = 0): string | undefined {
   return share === undefined ? undefined : `${(share * 100).toFixed(digits)} %`
