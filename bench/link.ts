@@ -33,7 +33,8 @@ const pieceCount = (Number(flags.mib) * 1024 * 1024) / PIECE_BYTES
 
 function listener(onLink: (link: PeerLink) => void): SwarmListener {
   return {
-    hello: { type: 'hello', version: WIRE_VERSION, root: ROOT, pieceCount, labels: {} },
+    root: ROOT,
+    hello: { type: 'hello', version: WIRE_VERSION, pieceCount, labels: {} },
     maxPieceBytes: PIECE_BYTES,
     accepts: () => true,
     onLink,

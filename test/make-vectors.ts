@@ -12,7 +12,8 @@ import { encodePieceList } from '../src/content/piece-list.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
 import { encodeMessage, encodePieceHeader } from '../src/wire/codec.ts'
 import { encodeGossip } from '../src/wire/gossip.ts'
-import type { Message } from '../src/wire/messages.ts'
+import { encodeHandshake, prove, rootKeyOf, type Transcript } from '../src/wire/handshake.ts'
+import { LANE_PROTOCOL, type Message, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../src/wire/messages.ts'
 import { encodePieceListAnswerHeader } from '../src/wire/piece-list.ts'
 import { fileManifest, folderManifest, PEER_HINT, sampleBytes } from './content/samples.ts'
 
@@ -25,14 +26,13 @@ function write(name: string, value: unknown): void {
   writeFileSync(join(import.meta.dirname, 'vectors', name), `${JSON.stringify(toJson(value), undefined, 2)}\n`)
 }
 
-const root = decodeHex(fileManifest().root) as Uint8Array
 const bits = new Uint8Array(38)
 bits.set([0x80, 0x01, 0xff])
 bits[37] = 0x10
 
 const messages: Message[] = [
-  { type: 'hello', version: 1, root, pieceCount: 300, labels: {} },
-  { type: 'hello', version: 1, root, pieceCount: 1_048_576, labels: { host: 'node-7', zone: 'zürich' } },
+  { type: 'hello', version: 1, pieceCount: 300, labels: {} },
+  { type: 'hello', version: 1, pieceCount: 1_048_576, labels: { host: 'node-7', zone: 'zürich' } },
   { type: 'bitfield', bits },
   { type: 'have', pieces: [0] },
   { type: 'have', pieces: [299, 127, 128, 1] },
@@ -81,7 +81,7 @@ write('messages.json', {
     { why: 'bits behind the end', frame: { hex: `0000002702${'00'.repeat(37)}08` } },
     { why: 'bitfield too short', frame: { hex: `0000002602${'00'.repeat(37)}` } },
     { why: 'unknown type', frame: { hex: '000000010a' } },
-    { why: 'another version', frame: { hex: `0000002401${'02'}${'00'.repeat(32)}0000` } },
+    { why: 'another version', frame: { hex: `0000000401${'02'}0000` } },
     { why: 'text not UTF-8', frame: { hex: '0000000209ff' } }
   ]
 })
@@ -114,3 +114,50 @@ function describe(manifest: Manifest): unknown {
 }
 
 write('manifests.json', { file: describe(fileManifest()), folder: describe(folderManifest()), empty: describe(fileManifest(0)) })
+
+/** Who says what, in order, up to the first message or answer. */
+function handshakeOf(protocol: string, isBound: boolean): unknown {
+  const root = decodeHex(fileManifest().root) as Uint8Array
+  const key = rootKeyOf(root)
+  const opened: Transcript = {
+    protocol,
+    opener: peer,
+    answerer: '12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo',
+    openerNonce: Uint8Array.from({ length: 32 }, (_, i) => i)
+  }
+  const answered = {
+    ...opened,
+    answererNonce: Uint8Array.from({ length: 32 }, (_, i) => 255 - i),
+    binding: isBound ? new Uint8Array(32).fill(0xb1) : undefined
+  }
+  const { digest } = key
+  const hello = encodeMessage({ type: 'hello', version: 1, pieceCount: 3, labels: { rack: 'r7' } })
+  return {
+    root,
+    ...answered,
+    ...key,
+    opening: encodeHandshake({
+      type: 'open',
+      digest,
+      nonce: opened.openerNonce,
+      canBind: isBound,
+      proof: prove('open', key, opened)
+    }),
+    answer: encodeHandshake({
+      type: 'answer',
+      isBound,
+      nonce: answered.answererNonce,
+      proof: prove('answer', key, answered)
+    }),
+    confirmation: encodeHandshake({ type: 'confirm', proof: prove('confirm', key, answered) }),
+    /** Behind the answer and behind the confirmation of a stream of pieces. */
+    ...(protocol === PIECES_PROTOCOL ? { hello } : {})
+  }
+}
+
+write('handshakes.json', [
+  handshakeOf(PIECES_PROTOCOL, true),
+  handshakeOf(PIECES_PROTOCOL, false),
+  handshakeOf(LANE_PROTOCOL, true),
+  handshakeOf(PIECE_LIST_PROTOCOL, false)
+])

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { dhtKey } from '../src/content/dht-key.ts'
 import { formatLink, parseLink } from '../src/content/link.ts'
 import { formatManifest, parseManifest } from '../src/content/manifest.ts'
@@ -23,6 +24,7 @@ import {
   PIECE_FRAME_TYPE
 } from '../src/wire/codec.ts'
 import { decodeGossip, encodeGossip } from '../src/wire/gossip.ts'
+import { HANDSHAKE_FRAME_TYPES } from '../src/wire/handshake.ts'
 import { decodePieceListAnswerHeader, encodePieceListAnswerHeader } from '../src/wire/piece-list.ts'
 import { hash } from './content/samples.ts'
 
@@ -71,6 +73,35 @@ test('gossip has the bytes of its vectors', () => {
   for (const { gossip, payload } of grouped) assert.deepEqual(decodeGossip(payload), gossip)
 })
 
+test('every proof of a handshake is BLAKE3 over what the specification says, by another implementation', () => {
+  const vectors = read('handshakes.json')
+  assert.equal(vectors.length, 4)
+  for (const vector of vectors) {
+    const { root, digest, proofKey, protocol, opener, answerer, openerNonce, answererNonce, binding } = vector
+    assert.deepEqual(
+      createHash('sha256')
+        .update(`swarm:${encodeHex(root)}`)
+        .digest(),
+      Buffer.from(digest)
+    )
+    assert.deepEqual(Blake3Hasher.deriveKey('swarm 2026-11-30 root proof 1', root), Buffer.from(proofKey))
+    const text = (value: string) => [Uint8Array.of(value.length), Buffer.from(value)]
+    const over = (step: string, ...rest: Uint8Array[]) =>
+      Blake3Hasher.newKeyed(Buffer.from(proofKey))
+        .update(Buffer.concat([...text(protocol), ...text(step), ...text(opener), ...text(answerer), openerNonce, ...rest]))
+        .digestBuffer()
+    const rest = binding === undefined ? [answererNonce] : [answererNonce, binding]
+    const canBind = Uint8Array.of(binding === undefined ? 0 : 1)
+    const frame = (type: number, ...parts: Uint8Array[]) => {
+      const body = Buffer.concat([Uint8Array.of(type), ...parts])
+      return Buffer.concat([Uint8Array.of(0, 0, 0, body.byteLength), body])
+    }
+    assert.deepEqual(Buffer.from(vector.opening), frame(13, digest, openerNonce, canBind, over('open')))
+    assert.deepEqual(Buffer.from(vector.answer), frame(14, canBind, answererNonce, over('answer', ...rest)))
+    assert.deepEqual(Buffer.from(vector.confirmation), frame(15, over('confirm', ...rest)))
+  }
+})
+
 test('manifests, links, piece lists, roots and DHT keys are those of the vectors', () => {
   const vectors = read('manifests.json')
   assert.deepEqual(Object.keys(vectors), ['file', 'folder', 'empty'])
@@ -97,7 +128,7 @@ test('manifests, links, piece lists, roots and DHT keys are those of the vectors
 test('the specification lists every message under its type byte', () => {
   const text = readFileSync(join(import.meta.dirname, '..', 'docs', 'PROTOCOL.md'), 'utf8')
   const rows = [...text.matchAll(/^\| (\d+) \| `(\w+)` \|/gm)].map(row => [row[2], Number(row[1])])
-  assert.deepEqual(Object.fromEntries(rows), { ...FRAME_TYPES, piece: PIECE_FRAME_TYPE })
+  assert.deepEqual(Object.fromEntries(rows), { ...FRAME_TYPES, ...HANDSHAKE_FRAME_TYPES, piece: PIECE_FRAME_TYPE })
 })
 
 test('the vectors have every message and every reason to reject', () => {

@@ -28,7 +28,8 @@ const links = new Set<PeerLink>()
 const known = new Set<string>()
 
 const listener: SwarmListener = {
-  hello: { type: 'hello', version: WIRE_VERSION, root, pieceCount: geometry.pieceCount, labels: {} },
+  root,
+  hello: { type: 'hello', version: WIRE_VERSION, pieceCount: geometry.pieceCount, labels: {} },
   maxPieceBytes: geometry.pieceLength,
   accepts: () => true,
   onLink: corrupt,
@@ -52,7 +53,7 @@ function corrupt(link: PeerLink): void {
 }
 
 async function lookAround(): Promise<void> {
-  for await (const { peer, addresses } of host.router.find(listener.hello.root)) {
+  for await (const { peer, addresses } of host.router.find(listener.root)) {
     if (peer === host.peer || known.has(peer)) continue
     known.add(peer)
     const link = await host.connect(peer, addresses, listener).catch(() => undefined)
@@ -70,6 +71,6 @@ for (let round = 0; ; round++) {
     link.send({ type: 'offer', pieces: [...new Set(pieces)] })
   }
   if (round % 4 !== 0) continue
-  await host.router.announce(listener.hello.root).catch(() => false)
+  await host.router.announce(listener.root).catch(() => false)
   await lookAround().catch(() => {})
 }

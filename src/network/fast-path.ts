@@ -27,6 +27,16 @@ export interface DelaySensitive {
   preferLowDelay(isPreferred: boolean): void
 }
 
+/** Something whose encryption exports keying material, which no other connection shares. */
+export interface ChannelBound {
+  /** Undefined where it does not. */
+  channelBinding(): Uint8Array | undefined
+}
+
+export function isChannelBound(stream: object): stream is ChannelBound {
+  return 'channelBinding' in stream
+}
+
 export function isDelaySensitive(stream: object): stream is DelaySensitive {
   return 'preferLowDelay' in stream
 }

@@ -18,18 +18,21 @@ import {
   PIECE_HEADER_BYTES,
   type WireLimits
 } from '../wire/codec.ts'
+import { decodeHandshake, type HandshakeFrame, handshakeBodyBytes } from '../wire/handshake.ts'
 import type { Message, PieceHeader } from '../wire/messages.ts'
 
 export interface FrameSink {
   /** `bytes` is the length of its frame. */
   handleMessage(message: Message, bytes: number): void
+  /** Comes only before the limits are set; in which order is the sink's business. Throws `ProtocolError` to end the stream. */
+  handleHandshake(frame: HandshakeFrame, bytes: number): void
   /** Throws `ProtocolError` to refuse the piece before anything is allocated for it. */
   checkPiece(header: PieceHeader): void
   /** `data` is a buffer of its own. */
   handlePiece(header: PieceHeader, data: Uint8Array): void
 }
 
-/** Before the hello nothing is known of the content, and nothing but a hello or a goodbye may come. */
+/** Before the hello nothing is known of the content, and nothing but the handshake, a hello or a goodbye may come. */
 const NO_CONTENT: WireLimits = { pieceCount: 0, maxPieceBytes: 0 }
 
 export class FrameReader {
@@ -86,8 +89,7 @@ export class FrameReader {
     const length = this.#headView.getUint32(0)
     const type = this.#headView.getUint8(4)
     if (this.#headBytes === FRAME_HEADER_BYTES) {
-      this.#checkType(type)
-      checkFrame(length, type, this.#limits ?? NO_CONTENT)
+      this.#checkStart(length, type)
       if (type === PIECE_FRAME_TYPE) {
         this.#headWanted = PIECE_HEADER_BYTES
         return offset
@@ -103,12 +105,17 @@ export class FrameReader {
     return offset
   }
 
-  #checkType(type: number): void {
+  /** Refuses a frame by its length and type. */
+  #checkStart(length: number, type: number): void {
+    const handshakeBytes = handshakeBodyBytes(type)
     if (this.#limits !== undefined) {
       if (type === FRAME_TYPES.hello) throw new ProtocolError('second hello')
-    } else if (type !== FRAME_TYPES.hello && type !== FRAME_TYPES.goodbye) {
+      if (handshakeBytes !== undefined) throw new ProtocolError('handshake after hello')
+    } else if (handshakeBytes === undefined && type !== FRAME_TYPES.hello && type !== FRAME_TYPES.goodbye) {
       throw new ProtocolError(`frame of type ${type} before hello`)
     }
+    if (handshakeBytes === undefined) checkFrame(length, type, this.#limits ?? NO_CONTENT)
+    else if (length !== 1 + handshakeBytes) throw new ProtocolError(`frame of type ${type} with length ${length}`)
   }
 
   #readBody(body: Uint8Array, chunk: Uint8Array, from: number): number {
@@ -130,7 +137,9 @@ export class FrameReader {
     this.#bodyBytes = 0
     this.#headBytes = 0
     this.#headWanted = FRAME_HEADER_BYTES
+    const bytes = FRAME_HEADER_BYTES + body.byteLength
     if (piece !== undefined) this.#sink.handlePiece(piece, body)
-    else this.#sink.handleMessage(decodeMessage(type, body, this.#limits ?? NO_CONTENT), FRAME_HEADER_BYTES + body.byteLength)
+    else if (handshakeBodyBytes(type) !== undefined) this.#sink.handleHandshake(decodeHandshake(type, body), bytes)
+    else this.#sink.handleMessage(decodeMessage(type, body, this.#limits ?? NO_CONTENT), bytes)
   }
 }

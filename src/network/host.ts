@@ -236,7 +236,7 @@ class Libp2pHost implements Host {
       maxInboundStreams: 1,
       maxOutboundStreams: 1
     })
-    await node.handle(PIECE_LIST_PROTOCOL, stream => this.#servePieceList(stream), {
+    await node.handle(PIECE_LIST_PROTOCOL, (stream, connection) => this.#servePieceList(stream, connection), {
       maxInboundStreams: 4,
       maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
     })
@@ -367,7 +367,7 @@ class Libp2pHost implements Host {
     signal?: AbortSignal
   ): Promise<Uint8Array> {
     const connection = await this.#dial(peer, addresses, withTimeout(signal, DIAL_TIMEOUT_MS))
-    return fetchPieceList(connection, root, maxBytes, signal ?? new AbortController().signal)
+    return fetchPieceList(connection, this.peer, root, maxBytes, signal ?? new AbortController().signal)
   }
 
   get bootstrapped(): Promise<void> {
@@ -468,6 +468,8 @@ class Libp2pHost implements Host {
       throw new NoPeersError(`${peer} is no peer id: ${(err as Error).message}`, { peer })
     }
     if (peer === this.peer) throw new NoPeersError('that is this node itself', { peer })
+    // Its connection may still be closing.
+    if (this.#bans.has(peerId)) throw new NoPeersError(`${peer} is banned`, { peer })
     const open = this.#node
       .getConnections(peerId)
       .find(connection => connection.status === 'open' && !this.#links.isLane(connection))
@@ -495,10 +497,15 @@ class Libp2pHost implements Host {
     return this.#node.dial(reached ?? remotePeer, { force: true, signal })
   }
 
-  async #servePieceList(stream: Parameters<typeof servePieceList>[0]): Promise<void> {
+  async #servePieceList(stream: Stream, connection: Connection): Promise<void> {
     this.#listsServed++
     try {
-      await servePieceList(stream, root => this.#links.listener(root)?.pieceList(), this.#listsServed > MAX_LISTS_SERVED)
+      const isBusy = this.#listsServed > MAX_LISTS_SERVED
+      await servePieceList(stream, connection, {
+        self: this.peer,
+        isBusy,
+        listeningTo: digest => this.#links.listeningTo(digest)
+      })
     } finally {
       this.#listsServed--
     }

@@ -1,9 +1,9 @@
 /**
- * A `/swarm/lane/1.0.0` stream: one side's pieces of a link on a connection of their own, so that offers, answers and acknowledgements do not
+ * A `/swarm/lane/2.0.0` stream: one side's pieces of a link on a connection of their own, so that offers, answers and acknowledgements do not
  * wait behind them in a slow uplink's queue. Each side opens its own: what the receiver sends on it (TCP's acknowledgements above all) is small
  * then, and can go before its own pieces.
  *
- * Invariants: nothing but hello, pieces and goodbye passes; a piece must have been requested on the link; whatever a remote sends ends this lane, and
+ * Invariants: nothing but the handshake, pieces and goodbye passes; a piece must have been requested on the link; whatever a remote sends ends this lane, and
  * with it the link that it belongs to, and nothing else; `onEnd` comes exactly once. Created by links.ts, used by link.ts.
  */
 
@@ -11,7 +11,8 @@ import type { Stream, StreamMessageEvent } from '@libp2p/interface'
 import { ProtocolError } from '../errors.ts'
 import type { BufferPool } from '../util/buffer-pool.ts'
 import { encodeMessage } from '../wire/codec.ts'
-import type { Hello, Message, PieceHeader } from '../wire/messages.ts'
+import type { HandshakeFrame } from '../wire/handshake.ts'
+import type { Message, PieceHeader } from '../wire/messages.ts'
 import { isDelaySensitive, isVolatileSource } from './fast-path.ts'
 import { FrameReader } from './frame-reader.ts'
 import { MAX_READ_BUFFER_BYTES, type StreamLink } from './link.ts'
@@ -21,8 +22,8 @@ export interface LaneInit {
   stream: Stream
   buffers: BufferPool
   log(line: string): void
-  /** The peer's hello; the receiver calls `open` or `refuse` at once. */
-  onHello(hello: Hello): void
+  /** A frame of the handshake; the receiver goes on, opens or refuses. Throws `ProtocolError` when it is out of order or proves nothing. */
+  onHandshake(frame: HandshakeFrame): void
   /** The lane ended, at any stage. */
   onEnd(): void
 }
@@ -42,6 +43,7 @@ export class Lane {
     this.#reader = new FrameReader(
       {
         handleMessage: message => this.#handleMessage(message),
+        handleHandshake: frame => init.onHandshake(frame),
         checkPiece: header => this.#link?.checkPiece(header),
         handlePiece: (header, data) => this.#link?.handlePiece(header, data)
       },
@@ -63,11 +65,12 @@ export class Lane {
     return this.#outlet.bytes
   }
 
-  greet(hello: Hello): void {
-    this.#outlet.sendControl(encodeMessage(hello))
+  /** Sends a frame of the handshake. */
+  greet(frame: Uint8Array): void {
+    this.#outlet.sendControl(frame)
   }
 
-  /** Both sides have said hello: our pieces may go this way. */
+  /** Both sides have proven the root: our pieces may go this way. */
   openOut(link: StreamLink): void {
     this.#link = link
     // No piece comes this way.
@@ -77,7 +80,7 @@ export class Lane {
     link.attachLaneOut(this)
   }
 
-  /** Both sides have said hello: the peer's pieces may come this way. */
+  /** Both sides have proven the root: the peer's pieces may come this way. */
   openIn(link: StreamLink): void {
     this.#link = link
     this.#reader.setLimits(link.limits)
@@ -126,7 +129,6 @@ export class Lane {
 
   #handleMessage(message: Message): void {
     if (message.type === 'goodbye') this.#finish(message.reason, true)
-    else if (message.type === 'hello') this.#init.onHello(message)
     else throw new ProtocolError(`${message.type} on a lane`)
   }
 

@@ -1,5 +1,5 @@
 /**
- * One `/swarm/pieces/1.0.0` stream, and the lanes beside it if there are any: frames in, frames out, and an end with a reason.
+ * One `/swarm/pieces/2.0.0` stream, and the lanes beside it if there are any: frames in, frames out, and an end with a reason.
  *
  * Invariants
  * - Every listener on the stream is guarded: whatever a remote sends ends this link and nothing else.
@@ -15,6 +15,7 @@ import type { Connection, Stream, StreamCloseEvent, StreamMessageEvent } from '@
 import { ProtocolError } from '../errors.ts'
 import type { BufferPool } from '../util/buffer-pool.ts'
 import { encodeMessage, type WireLimits } from '../wire/codec.ts'
+import type { HandshakeFrame, RootKey } from '../wire/handshake.ts'
 import type { Hello, Message, PieceHeader } from '../wire/messages.ts'
 import { isDelaySensitive, isVolatileSource } from './fast-path.ts'
 import { FrameReader } from './frame-reader.ts'
@@ -48,7 +49,9 @@ export interface StreamLinkInit {
   initiator: boolean
   buffers: BufferPool
   log(line: string): void
-  /** The peer's hello; the receiver calls `open` or `refuse` at once. */
+  /** A frame of the handshake. Throws `ProtocolError` when it is out of order or proves nothing. */
+  onHandshake(frame: HandshakeFrame): void
+  /** The peer's hello; the receiver calls `open` or `close` at once, or throws when the root is not proven yet. */
   onHello(hello: Hello): void
   /** The link ended, at any stage. */
   onEnd(reason: string): void
@@ -78,6 +81,7 @@ export class StreamLink implements PeerLink {
   #carriesPieces = false
   /** No lane is asked for before. */
   #nextLaneMs = Number.NEGATIVE_INFINITY
+  #rootKey: RootKey | undefined
   #hello: Hello | undefined
   #limits: WireLimits | undefined
   #handlers: LinkHandlers | undefined
@@ -107,6 +111,10 @@ export class StreamLink implements PeerLink {
     this.#reader = new FrameReader(
       {
         handleMessage: (message, bytes) => this.#handleMessage(message, bytes),
+        handleHandshake: (frame, bytes) => {
+          this.#chargeControl(bytes)
+          init.onHandshake(frame)
+        },
         checkPiece: header => this.checkPiece(header),
         handlePiece: (header, data) => this.handlePiece(header, data)
       },
@@ -126,6 +134,12 @@ export class StreamLink implements PeerLink {
   get hello(): Hello {
     if (this.#hello === undefined) throw new Error('link is not open')
     return this.#hello
+  }
+
+  /** The content that the link is for. */
+  get rootKey(): RootKey {
+    if (this.#rootKey === undefined) throw new Error('link is not open')
+    return this.#rootKey
   }
 
   get bytesOut(): number {
@@ -152,10 +166,16 @@ export class StreamLink implements PeerLink {
   }
 
   /** The handshake is done: from now on this is a link for a content of these limits. */
-  open(hello: Hello, limits: WireLimits): void {
+  open(rootKey: RootKey, hello: Hello, limits: WireLimits): void {
+    this.#rootKey = rootKey
     this.#hello = hello
     this.#limits = limits
     this.#reader.setLimits(limits)
+  }
+
+  /** Sends a frame of the handshake. */
+  greet(frame: Uint8Array): void {
+    if (this.#ended === undefined) this.#outlet.sendControl(frame)
   }
 
   start(handlers: LinkHandlers): void {

@@ -1,23 +1,27 @@
 /**
  * Which links exist: opens them, answers those that others open, and sees to it that two peers share at most one link per root.
  *
- * Handshake: the initiator sends its hello; the responder answers with its own for the same root, or says goodbye with the reason.
+ * Handshake (handshake.ts): the opener sends its `open`; the answerer, once it has checked it, its `answer` and hello; the opener, once it has checked
+ * that, its `confirm` and hello. Then the link stands at both ends. Or one says goodbye with the reason.
  *
  * When both sides open at once, the link opened by the peer with the smaller id (compared as text) survives: a side that has sent its
- * hello refuses the other's stream as a duplicate when its own id is the smaller, and takes it otherwise; an attempt refused as a duplicate waits for the winner to
- * arrive. A link that stands for longer than a handshake may take cannot be part of such a race: then the newcomer is a peer that lost its end (a
- * crash, a new address), and replaces it.
+ * `open` refuses the other's stream as a duplicate when its own id is the smaller, and takes it otherwise; an attempt refused as a duplicate waits for the
+ * winner to arrive. A link that stands for longer than a handshake may take cannot be part of such a race: then the newcomer is a peer that lost its end
+ * (a crash, a new address), and replaces it.
  *
- * Lanes are opened the same way, each on a connection of its own that ends with it, and only beside a link that stands. Used by host.ts.
+ * Lanes are lanes.ts. Used by host.ts.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
 import { ProtocolError } from '../errors.ts'
 import type { BufferPool } from '../util/buffer-pool.ts'
 import { encodeHex } from '../util/bytes.ts'
-import { type Hello, LANE_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
-import { Lane, type LaneInit } from './lane.ts'
-import { StreamLink } from './link.ts'
+import { type Open, type RootKey, rootKeyOf } from '../wire/handshake.ts'
+import { type Hello, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { AnsweringHandshake, OpeningHandshake, partiesOf, type StreamParties } from './handshake.ts'
+import { Lanes } from './lanes.ts'
+import { StreamLink, type StreamLinkInit } from './link.ts'
+import { SilentStreams } from './silent-streams.ts'
 import type { PeerLink, SwarmListener } from './types.ts'
 
 /** Reasons for a goodbye that end a handshake. */
@@ -25,15 +29,11 @@ const UNKNOWN_ROOT = 'unknown root'
 const REFUSED = 'refused'
 const DUPLICATE = 'duplicate link'
 const REPLACED = 'replaced by a newer link'
-const OTHER_CONTENT = 'root or piece count differs'
+const OTHER_CONTENT = 'piece count differs'
 const SLOW = 'no hello in time'
-const NO_LINK = 'no link'
 
 /** How long an attempt that lost a race waits for the winner to be complete. */
 const LOST_RACE_WAIT_MS = 5_000
-/** Streams that have not said hello, in all and of one peer; more are refused at once. */
-const MAX_SILENT_STREAMS = 512
-const MAX_SILENT_STREAMS_PER_PEER = 32
 /** Roots that one peer may share with us. */
 export const MAX_STREAMS_PER_CONNECTION = 256
 
@@ -43,37 +43,50 @@ export interface LinksInit {
   stallTimeoutMs: number
   buffers: BufferPool
   log(line: string): void
-  /** One more connection to whom this one leads to. */
+  /** One more connection to where this one leads. */
   dialAnother(connection: Connection, signal: AbortSignal): Promise<Connection>
   /** The peer has its first link, or none any more. */
   onLinked(peer: string, isLinked: boolean): void
 }
 
+/** A root that we serve. */
+export interface ListeningRoot {
+  readonly key: RootKey
+  readonly listener: SwarmListener
+}
+
 /** What we know of one peer and root. */
 interface Pairing {
+  readonly key: RootKey
   link: StreamLink | undefined
   /** Our attempt, shared by all who ask for it. */
   opening: Promise<PeerLink> | undefined
-  /** Our hello is sent and not answered. */
-  helloSent: boolean
+  /** Our `open` is sent and not answered. */
+  openSent: boolean
+  /** The peer's stream that we have answered and that is not confirmed. */
+  answered: StreamLink | undefined
   /** Attempts that lost to the other side's stream. */
   readonly waiters: Set<(link: StreamLink) => void>
 }
 
 export class Links {
   readonly #init: LinksInit
-  readonly #listeners = new Map<string, SwarmListener>()
+  /** By the digest of the key, in hex. */
+  readonly #listeners = new Map<string, ListeningRoot>()
   readonly #pairings = new Map<string, Pairing>()
   readonly #open = new Set<StreamLink>()
-  /** Streams without a hello, by peer. */
-  readonly #silent = new Map<string, number>()
-  #silentTotal = 0
-  /** Connections that end with the lane on them. */
-  readonly #lanes = new WeakSet<Connection>()
+  readonly #silent: SilentStreams
+  readonly #lanes: Lanes
   #timer: NodeJS.Timeout | undefined
 
   constructor(init: LinksInit) {
     this.#init = init
+    this.#silent = new SilentStreams(init.handshakeTimeoutMs)
+    this.#lanes = new Lanes({
+      ...init,
+      silent: this.#silent,
+      linkOf: (peer, digest) => this.#pairings.get(keyOf(peer, digest))?.link
+    })
   }
 
   get hasAny(): boolean {
@@ -103,15 +116,18 @@ export class Links {
     return heardMs
   }
 
-  listener(root: Uint8Array): SwarmListener | undefined {
-    return this.#listeners.get(encodeHex(root))
+  /** The root whose key has this digest, where we serve it. */
+  listeningTo(digest: Uint8Array): ListeningRoot | undefined {
+    return this.#listeners.get(encodeHex(digest))
   }
 
   listen(listener: SwarmListener): () => void {
-    const key = encodeHex(listener.hello.root)
-    this.#listeners.set(key, listener)
+    const key = rootKeyOf(listener.root)
+    const id = encodeHex(key.digest)
+    const entry = { key, listener }
+    this.#listeners.set(id, entry)
     return () => {
-      if (this.#listeners.get(key) === listener) this.#listeners.delete(key)
+      if (this.#listeners.get(id) === entry) this.#listeners.delete(id)
     }
   }
 
@@ -125,70 +141,76 @@ export class Links {
 
   // ---- opened by the other side ----
 
+  /** Takes a lane that a peer opened. Never throws. */
+  handleLane(stream: Stream, connection: Connection): void {
+    this.#lanes.handleStream(stream, connection)
+  }
+
   /** Takes a stream that a peer opened. Never throws. */
   handleStream(stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    const endSilence = this.#beginSilence(stream, peer, () => link.close(SLOW))
+    const endSilence = this.#silent.begin(stream, peer, () => link.close(SLOW))
     if (endSilence === undefined) return
-    const link: StreamLink = new StreamLink({
-      stream,
-      connection,
-      initiator: false,
-      buffers: this.#init.buffers,
-      log: this.#init.log,
+    const parties = partiesOf(PIECES_PROTOCOL, this.#init.self, stream, connection)
+    let answer: { root: ListeningRoot; pairing: Pairing; handshake: AnsweringHandshake } | undefined
+    const link: StreamLink = this.#createLink(stream, connection, false, {
+      onHandshake: frame => {
+        if (frame.type === 'open' && answer === undefined) answer = this.#answer(link, frame, parties)
+        else if (frame.type === 'confirm' && answer !== undefined) answer.handshake.handleConfirm(frame)
+        else throw new ProtocolError(`${frame.type} out of order`)
+      },
       onHello: hello => {
+        if (answer?.handshake.isProven !== true) throw new ProtocolError('hello before proof')
         endSilence()
-        this.#answer(link, hello)
+        if (answer.pairing.answered === link) answer.pairing.answered = undefined
+        this.#accept(link, hello, answer.root, answer.pairing)
       },
       onEnd: () => {
         endSilence()
+        if (answer?.pairing.answered === link) answer.pairing.answered = undefined
         this.#forget(link)
-      },
-      openLane: () => this.#openLane(link, connection)
+        if (answer !== undefined) this.#tidy(peer, answer.root.key)
+      }
     })
   }
 
-  /** A stream that has to say hello in time. Returns what to call when it has; undefined, and the stream is aborted, when too many are silent. */
-  #beginSilence(stream: Stream, peer: string, onTimeout: () => void): (() => void) | undefined {
-    const silentOfPeer = this.#silent.get(peer) ?? 0
-    if (this.#silentTotal >= MAX_SILENT_STREAMS || silentOfPeer >= MAX_SILENT_STREAMS_PER_PEER) {
-      stream.abort(new Error('too many streams without a hello'))
+  /** Answers an `open`, or refuses it: then there is nothing to confirm. */
+  #answer(link: StreamLink, open: Open, parties: StreamParties) {
+    const root = this.listeningTo(open.digest)
+    const handshake = AnsweringHandshake.of(open, root?.key, parties)
+    if (handshake === undefined || root === undefined) {
+      link.close(UNKNOWN_ROOT)
       return undefined
     }
-    this.#countSilent(peer, 1)
-    let isSilent = true
-    const timer = setTimeout(onTimeout, this.#init.handshakeTimeoutMs).unref()
-    return () => {
-      clearTimeout(timer)
-      if (isSilent) this.#countSilent(peer, -1)
-      isSilent = false
+    const { key, listener } = root
+    const pairing = this.#pairing(link.peer, key)
+    if (this.#staysInsteadOf(pairing, link.peer)) link.close(DUPLICATE)
+    // One that has a link is to replace it, and was accepted before.
+    else if (pairing.link === undefined && !listener.accepts(link.peer)) link.close(REFUSED)
+    else {
+      pairing.answered = link
+      link.greet(handshake.answer)
+      link.send(listener.hello)
+      return { root, pairing, handshake }
     }
+    this.#tidy(link.peer, key)
+    return undefined
   }
 
-  #countSilent(peer: string, change: number): void {
-    const count = (this.#silent.get(peer) ?? 0) + change
-    if (count > 0) this.#silent.set(peer, count)
-    else this.#silent.delete(peer)
-    this.#silentTotal += change
-  }
-
-  #answer(link: StreamLink, hello: Hello): void {
-    const listener = this.listener(hello.root)
-    const pairing = this.#pairing(link.peer, hello.root)
+  /** The opener has proven the root and said hello. */
+  #accept(link: StreamLink, hello: Hello, { key, listener }: ListeningRoot, pairing: Pairing): void {
     const refusal = this.#refusalOf(link.peer, hello, listener, pairing)
-    if (listener === undefined || refusal !== undefined) {
-      this.#tidy(link.peer, hello.root)
-      link.close(refusal ?? UNKNOWN_ROOT)
+    if (refusal !== undefined) {
+      link.close(refusal)
       return
     }
     this.#install(pairing, link, hello, listener)
-    link.send(listener.hello)
     listener.onLink(link)
     for (const settle of [...pairing.waiters]) settle(link)
+    this.#tidy(link.peer, key)
   }
 
-  #refusalOf(peer: string, hello: Hello, listener: SwarmListener | undefined, pairing: Pairing): string | undefined {
-    if (listener === undefined) return UNKNOWN_ROOT
+  #refusalOf(peer: string, hello: Hello, listener: SwarmListener, pairing: Pairing): string | undefined {
     if (hello.pieceCount !== listener.hello.pieceCount) return OTHER_CONTENT
     if (this.#staysInsteadOf(pairing, peer)) return DUPLICATE
     // Closed before it is asked: the old link must not count against the one that replaces it.
@@ -199,7 +221,7 @@ export class Links {
   /** Whether what we have, or are about to have, with this peer is the link that survives a stream it opened. */
   #staysInsteadOf(pairing: Pairing, peer: string): boolean {
     if (this.#init.self > peer) return false
-    if (pairing.helloSent) return true
+    if (pairing.openSent) return true
     const { link } = pairing
     return link?.initiator === true && performance.now() - link.openedMs < this.#init.handshakeTimeoutMs
   }
@@ -213,13 +235,13 @@ export class Links {
     dial: (signal: AbortSignal) => Promise<Connection>,
     signal: AbortSignal
   ): Promise<PeerLink> {
-    const { root } = listener.hello
-    const pairing = this.#pairing(peer, root)
+    const key = rootKeyOf(listener.root)
+    const pairing = this.#pairing(peer, key)
     if (pairing.link !== undefined) return pairing.link
     pairing.opening ??= this.#attempt(pairing, listener, dial, signal).finally(() => {
       pairing.opening = undefined
-      pairing.helloSent = false
-      this.#tidy(peer, root)
+      pairing.openSent = false
+      this.#tidy(peer, key)
     })
     return pairing.opening
   }
@@ -233,9 +255,10 @@ export class Links {
     const connection = await dial(signal)
     const stream = await connection.newStream(PIECES_PROTOCOL, { signal, maxOutboundStreams: MAX_STREAMS_PER_CONNECTION })
     // The other side was faster while we dialled.
-    if (pairing.link !== undefined) {
-      stream.abort(new Error(DUPLICATE))
-      return pairing.link
+    if (pairing.link !== undefined || pairing.answered !== undefined) {
+      const err = new ProtocolError(DUPLICATE)
+      stream.abort(err)
+      return pairing.link ?? (await this.#waitForWinner(pairing, err, signal))
     }
     try {
       return await this.#greet(pairing, listener, stream, connection, signal)
@@ -256,21 +279,26 @@ export class Links {
     const timer = setTimeout(() => link.close(SLOW), this.#init.handshakeTimeoutMs)
     timer.unref()
     const onAbort = () => link.close('aborted')
-    const link: StreamLink = new StreamLink({
-      stream,
-      connection,
-      initiator: true,
-      buffers: this.#init.buffers,
-      log: this.#init.log,
+    const stopWaiting = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+      pairing.openSent = false
+    }
+    const handshake = new OpeningHandshake(pairing.key, partiesOf(PIECES_PROTOCOL, this.#init.self, stream, connection))
+    const link: StreamLink = this.#createLink(stream, connection, true, {
+      onHandshake: frame => {
+        if (frame.type !== 'answer') throw new ProtocolError(`${frame.type} out of order`)
+        link.greet(handshake.handleAnswer(frame))
+        link.send(listener.hello)
+        link.helloMs = performance.now() - link.openedMs
+      },
       onHello: hello => {
-        const { root, pieceCount } = listener.hello
-        if (encodeHex(hello.root) !== encodeHex(root) || hello.pieceCount !== pieceCount) {
+        if (!handshake.isProven) throw new ProtocolError('hello before proof')
+        if (hello.pieceCount !== listener.hello.pieceCount) {
           link.close(OTHER_CONTENT)
           return
         }
-
         stopWaiting()
-        link.helloMs = performance.now() - link.openedMs
         // Both sides agree on this one now; what stood before has lost its other end.
         pairing.link?.close(REPLACED)
         this.#install(pairing, link, hello, listener)
@@ -280,18 +308,12 @@ export class Links {
         stopWaiting()
         this.#forget(link)
         reject(signal.aborted ? signal.reason : new ProtocolError(reason))
-      },
-      openLane: () => this.#openLane(link, connection)
+      }
     })
-    const stopWaiting = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-      pairing.helloSent = false
-    }
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
-    pairing.helloSent = !link.isEnded
-    link.send(listener.hello)
+    pairing.openSent = !link.isEnded
+    link.greet(handshake.open)
     return promise
   }
 
@@ -309,67 +331,26 @@ export class Links {
     })
   }
 
-  // ---- lanes ----
-
-  /** Takes a lane that a peer opened. Never throws. */
-  handleLane(stream: Stream, connection: Connection): void {
-    const peer = connection.remotePeer.toString()
-    const endSilence = this.#beginSilence(stream, peer, () => lane.end(new Error(SLOW)))
-    if (endSilence === undefined) return
-    const lane: Lane = this.#createLane(stream, connection, {
-      onHello: hello => {
-        endSilence()
-        const link = this.#pairings.get(keyOf(peer, hello.root))?.link
-        if (link === undefined) lane.refuse(NO_LINK)
-        else if (link.hasLaneIn) lane.refuse(DUPLICATE)
-        else {
-          lane.greet(hello)
-          lane.openIn(link)
-        }
-      },
-      onEnd: endSilence
-    })
-  }
-
-  /** Never throws: where it fails our pieces stay with the messages. */
-  async #openLane(link: StreamLink, beside: Connection): Promise<void> {
-    const signal = AbortSignal.timeout(this.#init.handshakeTimeoutMs)
-    let connection: Connection | undefined
-    try {
-      connection = await this.#init.dialAnother(beside, signal)
-      this.#lanes.add(connection)
-      const stream = await connection.newStream(LANE_PROTOCOL, { signal })
-      const lane: Lane = this.#createLane(stream, connection, {
-        onHello: hello => {
-          clearTimeout(timer)
-          if (link.isEnded || encodeHex(hello.root) !== encodeHex(link.hello.root)) lane.refuse(NO_LINK)
-          else lane.openOut(link)
-        },
-        onEnd: () => clearTimeout(timer)
-      })
-      const timer = setTimeout(() => lane.end(new Error(SLOW)), this.#init.handshakeTimeoutMs).unref()
-      lane.greet({ ...link.hello, labels: {} })
-    } catch (err) {
-      this.#init.log(`lane: none to ${link.peer}: ${(err as Error).message}`)
-      connection?.abort(err as Error)
-    }
-  }
-
-  #createLane(stream: Stream, connection: Connection, on: Pick<LaneInit, 'onHello' | 'onEnd'>): Lane {
-    this.#lanes.add(connection)
-    stream.addEventListener('close', () => {
-      connection.close().catch(err => connection.abort(err as Error))
-    })
-    return new Lane({ stream, buffers: this.#init.buffers, log: this.#init.log, ...on })
+  #createLink(
+    stream: Stream,
+    connection: Connection,
+    initiator: boolean,
+    on: Pick<StreamLinkInit, 'onHandshake' | 'onHello' | 'onEnd'>
+  ): StreamLink {
+    const { buffers, log } = this.#init
+    const openLane = () => void this.#lanes.open(link)
+    const link = new StreamLink({ stream, connection, initiator, buffers, log, openLane, ...on })
+    return link
   }
 
   // ---- bookkeeping ----
 
   #install(pairing: Pairing, link: StreamLink, hello: Hello, listener: SwarmListener): void {
-    link.open(hello, { pieceCount: listener.hello.pieceCount, maxPieceBytes: listener.maxPieceBytes })
+    const { key } = pairing
+    link.open(key, hello, { pieceCount: listener.hello.pieceCount, maxPieceBytes: listener.maxPieceBytes })
     pairing.link = link
     // Ending the link that stood before may have removed the entry.
-    this.#pairings.set(keyOf(link.peer, hello.root), pairing)
+    this.#pairings.set(keyOf(link.peer, key.digest), pairing)
     if (!this.#hasLink(link.peer)) this.#init.onLinked(link.peer, true)
     this.#open.add(link)
     this.#timer ??= setInterval(() => this.#checkProgress(), Math.min(1_000, this.#init.stallTimeoutMs / 4)).unref()
@@ -377,10 +358,10 @@ export class Links {
 
   #forget(link: StreamLink): void {
     if (!this.#open.delete(link)) return
-    const { root } = link.hello
-    const pairing = this.#pairings.get(keyOf(link.peer, root))
+    const { rootKey } = link
+    const pairing = this.#pairings.get(keyOf(link.peer, rootKey.digest))
     if (pairing?.link === link) pairing.link = undefined
-    this.#tidy(link.peer, root)
+    this.#tidy(link.peer, rootKey)
     if (!this.#hasLink(link.peer)) this.#init.onLinked(link.peer, false)
     if (this.#open.size > 0) return
     clearInterval(this.#timer)
@@ -392,20 +373,22 @@ export class Links {
     return false
   }
 
-  #pairing(peer: string, root: Uint8Array): Pairing {
-    const key = keyOf(peer, root)
-    let pairing = this.#pairings.get(key)
+  #pairing(peer: string, key: RootKey): Pairing {
+    const id = keyOf(peer, key.digest)
+    let pairing = this.#pairings.get(id)
     if (pairing === undefined) {
-      pairing = { link: undefined, opening: undefined, helloSent: false, waiters: new Set() }
-      this.#pairings.set(key, pairing)
+      pairing = { key, link: undefined, opening: undefined, openSent: false, answered: undefined, waiters: new Set() }
+      this.#pairings.set(id, pairing)
     }
     return pairing
   }
 
-  #tidy(peer: string, root: Uint8Array): void {
-    const key = keyOf(peer, root)
-    const pairing = this.#pairings.get(key)
-    if (pairing !== undefined && pairing.link === undefined && pairing.opening === undefined) this.#pairings.delete(key)
+  #tidy(peer: string, { digest }: RootKey): void {
+    const id = keyOf(peer, digest)
+    const pairing = this.#pairings.get(id)
+    if (pairing === undefined || pairing.link !== undefined || pairing.opening !== undefined || pairing.answered !== undefined)
+      return
+    this.#pairings.delete(id)
   }
 
   #checkProgress(): void {
@@ -414,6 +397,6 @@ export class Links {
   }
 }
 
-function keyOf(peer: string, root: Uint8Array): string {
-  return `${peer} ${encodeHex(root)}`
+function keyOf(peer: string, digest: Uint8Array): string {
+  return `${peer} ${encodeHex(digest)}`
 }

@@ -11,13 +11,14 @@ import type { TLSSocket } from 'node:tls'
 import { type AbortOptions, type MessageStream, StreamStateError } from '@libp2p/interface'
 import { AbstractMessageStream, type SendResult } from '@libp2p/utils'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import type { DelaySensitive, ReleasingSink, VolatileSource } from './fast-path.ts'
+import { TLS_EXPORTER_BYTES, TLS_EXPORTER_LABEL } from '../wire/handshake.ts'
+import type { ChannelBound, DelaySensitive, ReleasingSink, VolatileSource } from './fast-path.ts'
 import { setLowDelay } from './low-delay.ts'
 
 /** One TLS record's plaintext is at most 16 KiB, and Node hands out no more at a time. */
 const READ_BYTES = 16 * 1024
 
-export class TlsConnection extends AbstractMessageStream implements VolatileSource, ReleasingSink, DelaySensitive {
+export class TlsConnection extends AbstractMessageStream implements VolatileSource, ReleasingSink, DelaySensitive, ChannelBound {
   takeVolatile: ((chunk: Uint8Array) => void) | undefined
 
   /** Bytes given to the socket, ever; those that it still holds are its writableLength. */
@@ -26,6 +27,7 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
   readonly #below: MessageStream
   readonly #socket: TLSSocket
   readonly #tcp: Socket
+  #binding: Uint8Array | undefined
 
   /** `socket` is TLS over `tcp`, which is the socket of `below`. */
   constructor(below: MessageStream, socket: TLSSocket, tcp: Socket) {
@@ -83,6 +85,14 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
 
   preferLowDelay(isPreferred: boolean): void {
     setLowDelay(this.#tcp, isPreferred)
+  }
+
+  channelBinding(): Uint8Array | undefined {
+    // The handshake is over, or this would not be here; a socket that is gone exports nothing.
+    if (this.#socket.destroyed) return undefined
+    // An empty context is the same as none since TLS 1.3.
+    this.#binding ??= new Uint8Array(this.#socket.exportKeyingMaterial(TLS_EXPORTER_BYTES, TLS_EXPORTER_LABEL, Buffer.alloc(0)))
+    return this.#binding
   }
 
   readonly #onWritten = (): void => {

@@ -42,7 +42,7 @@ export interface HostOptions {
   log: (line: string) => void
 }
 
-/** One neighbour's `/swarm/pieces/1.0.0` stream for one root, hello already exchanged and checked. */
+/** One neighbour's `/swarm/pieces/2.0.0` stream for one root, which both sides have proven to know, hello exchanged and checked. */
 export interface PeerLink {
   readonly peer: string
   readonly initiator: boolean
@@ -85,6 +85,8 @@ export interface LinkHandlers {
 
 /** What a host must know of a root to accept links for it. */
 export interface SwarmListener {
+  /** Root of the content, 32 bytes. Peers prove that they know it; it is told to nobody. */
+  readonly root: Uint8Array
   readonly hello: Hello
   /** Longest piece that a peer may send, in bytes. */
   readonly maxPieceBytes: number

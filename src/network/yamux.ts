@@ -24,7 +24,9 @@ import { AbstractStream, type AbstractStreamInit, AbstractStreamMuxer, type Send
 import { Uint8ArrayList } from 'uint8arraylist'
 import { ProtocolError } from '../errors.ts'
 import {
+  type ChannelBound,
   type DelaySensitive,
+  isChannelBound,
   isDelaySensitive,
   isReleasingSink,
   isVolatileSource,
@@ -214,7 +216,8 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
       whenReleased: callback => isReleasingSink(this.maConn) && this.maConn.whenReleased(callback),
       preferLowDelay: isPreferred => {
         if (isDelaySensitive(this.maConn)) this.maConn.preferLowDelay(isPreferred)
-      }
+      },
+      channelBinding: () => (isChannelBound(this.maConn) ? this.maConn.channelBinding() : undefined)
     })
     this.#byId.set(id, stream)
     stream.addEventListener(
@@ -278,15 +281,17 @@ interface YamuxStreamInit extends AbstractStreamInit {
   sendFrame(type: number, flags: number, value: number, payload?: Iterable<Uint8Array>): boolean
   whenReleased(callback: () => void): boolean
   preferLowDelay(isPreferred: boolean): void
+  channelBinding(): Uint8Array | undefined
 }
 
-class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSink, DelaySensitive {
+class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSink, DelaySensitive, ChannelBound {
   takeVolatile: ((chunk: Uint8Array) => void) | undefined
 
   readonly #sendFrame: YamuxStreamInit['sendFrame']
   readonly #whenReleased: YamuxStreamInit['whenReleased']
   /** For the whole connection. */
   readonly preferLowDelay: (isPreferred: boolean) => void
+  readonly channelBinding: () => Uint8Array | undefined
   readonly #maxWindowBytes: number
   /** Flag for the next frame: we open, or we accept. */
   #firstFlag: number
@@ -302,6 +307,7 @@ class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSin
     this.#sendFrame = init.sendFrame
     this.#whenReleased = init.whenReleased
     this.preferLowDelay = init.preferLowDelay
+    this.channelBinding = init.channelBinding
     this.#maxWindowBytes = init.maxWindowBytes
     this.#firstFlag = init.direction === 'outbound' ? FLAG.syn : FLAG.ack
   }

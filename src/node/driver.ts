@@ -260,7 +260,8 @@ export class SwarmDriver {
   get #listener(): SwarmListener {
     const { root, geometry, labels, pieceList } = this.#init
     return {
-      hello: { type: 'hello', version: WIRE_VERSION, root, pieceCount: geometry.pieceCount, labels },
+      root,
+      hello: { type: 'hello', version: WIRE_VERSION, pieceCount: geometry.pieceCount, labels },
       maxPieceBytes: geometry.pieceLength,
       accepts: peer => !this.#closing.signal.aborted && this.engine.accepts(peer, performance.now()),
       onLink: link => this.#handleLink(link),

@@ -1,5 +1,5 @@
 /**
- * Messages to bytes and back, for a `/swarm/pieces/1.0.0` stream.
+ * Messages to bytes and back, for a `/swarm/pieces/2.0.0` stream.
  *
  *   frame = u32 length (big-endian; type and body) | u8 type | body
  *
@@ -10,7 +10,6 @@
  */
 
 import { MAX_PIECE_COUNT } from '../content/geometry.ts'
-import { HASH_BYTES } from '../content/hash.ts'
 import { ProtocolError } from '../errors.ts'
 import { encodeUtf8 } from '../util/bytes.ts'
 import { BytesReader, decodeText } from './bytes-reader.ts'
@@ -73,7 +72,7 @@ const LABEL_NAME = /^[a-z][a-z0-9._-]{0,31}$/
 /** Bytes of the longest varint below 2^21, which holds every piece number and count. */
 const PIECE_VARINT_BYTES = 3
 const TEXT_FIELD_BYTES = 2 + MAX_TEXT_BYTES
-const MAX_HELLO_BYTES = 1 + HASH_BYTES + PIECE_VARINT_BYTES + 1 + MAX_LABELS * 2 * TEXT_FIELD_BYTES
+const MAX_HELLO_BYTES = 1 + PIECE_VARINT_BYTES + 1 + MAX_LABELS * 2 * TEXT_FIELD_BYTES
 const MAX_PIECES_BYTES = MAX_PIECES_PER_MESSAGE * PIECE_VARINT_BYTES
 const PEER_ADDRESS_BYTES = TEXT_FIELD_BYTES + 1 + MAX_ADDRESSES_PER_PEER * TEXT_FIELD_BYTES
 const MAX_PEERS_BYTES = 2 + MAX_PEERS_PER_MESSAGE * PEER_ADDRESS_BYTES
@@ -171,10 +170,8 @@ function encodeBody(message: Message, writer: BytesWriter): void {
 
 function encodeHello(hello: Hello, writer: BytesWriter): void {
   const labels = Object.entries(hello.labels)
-  if (hello.root.byteLength !== HASH_BYTES) throw new RangeError(`root of ${hello.root.byteLength} bytes`)
   if (labels.length > MAX_LABELS) throw new RangeError(`${labels.length} labels, at most ${MAX_LABELS}`)
   writer.u8(hello.version)
-  writer.put(hello.root)
   writer.varint(hello.pieceCount)
   writer.u8(labels.length)
   for (const [name, value] of labels) {
@@ -223,7 +220,7 @@ function clipText(text: string): Uint8Array {
 }
 
 /**
- * The message in a body (frame without length and type). `bits` and `root` are copies; nothing refers to `body` afterwards.
+ * The message in a body (frame without length and type). `bits` is a copy; nothing refers to `body` afterwards.
  * Throws `ProtocolError` for everything that {@link encodeMessage} would not have written for a content of these limits.
  */
 export function decodeMessage(type: number, body: Uint8Array, limits: WireLimits): Message {
@@ -269,7 +266,6 @@ export function decodeMessage(type: number, body: Uint8Array, limits: WireLimits
 function decodeHello(reader: BytesReader): Hello {
   const version = reader.u8('version')
   if (version !== WIRE_VERSION) throw new ProtocolError(`version ${version} is not ${WIRE_VERSION}`)
-  const root = reader.take(HASH_BYTES, 'root').slice()
   const pieceCount = reader.varint(MAX_PIECE_COUNT, 'piece count')
   const count = reader.u8('label count')
   if (count > MAX_LABELS) throw new ProtocolError(`${count} labels are more than ${MAX_LABELS}`)
@@ -281,7 +277,7 @@ function decodeHello(reader: BytesReader): Hello {
     labels[name] = reader.text(MAX_TEXT_BYTES, 'label value')
   }
   reader.end('hello')
-  return { type: 'hello', version, root, pieceCount, labels }
+  return { type: 'hello', version, pieceCount, labels }
 }
 
 function decodeBits(body: Uint8Array, pieceCount: number): Uint8Array {

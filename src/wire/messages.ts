@@ -1,5 +1,5 @@
 /**
- * What two neighbours say to each other on a `/swarm/pieces/1.0.0` stream, one stream per neighbour and root.
+ * What two neighbours say to each other on a `/swarm/pieces/2.0.0` stream, one stream per neighbour and root.
  *
  * Pure types and limits; `codec.ts` turns them into bytes and back. docs/PROTOCOL.md is the specification.
  *
@@ -7,10 +7,10 @@
  * requested pieces are ever sent. A leecher may also request without an offer (a reader waits, or a simple client).
  */
 
-export const PIECES_PROTOCOL = '/swarm/pieces/1.0.0'
+export const PIECES_PROTOCOL = '/swarm/pieces/2.0.0'
 /** A stream on a connection of its own for the pieces of a link, so that messages do not wait behind them. */
-export const LANE_PROTOCOL = '/swarm/lane/1.0.0'
-export const PIECE_LIST_PROTOCOL = '/swarm/piece-list/1.0.0'
+export const LANE_PROTOCOL = '/swarm/lane/2.0.0'
+export const PIECE_LIST_PROTOCOL = '/swarm/piece-list/2.0.0'
 export const WIRE_VERSION = 1
 
 /** Most piece numbers in one message that lists pieces. */
@@ -34,12 +34,10 @@ export type RejectReason =
   | 'missing' /** the uploader does not have the piece (any more) */
   | 'choked' /** the uploader will not serve this peer now (policy, limit, leaving) */
 
-/** First message in both directions; a stream whose roots differ ends with `goodbye`. */
+/** First message in both directions, once the root is proven (handshake.ts); where the piece counts differ the stream ends with `goodbye`. */
 export interface Hello {
   type: 'hello'
   version: number
-  /** Root of the content, 32 bytes. */
-  root: Uint8Array
   pieceCount: number
   /** Where the peer stands (`host`, `rack`, `zone`, `region`), as far as it says. */
   labels: Readonly<Record<string, string>>

@@ -1,13 +1,11 @@
 /**
- * Fetching a piece list by root, on a `/swarm/piece-list/1.0.0` stream of its own:
+ * What answers a question for a piece list, on a `/swarm/piece-list/2.0.0` stream after its handshake (handshake.ts):
  *
- *   request = the root's 32 bytes, then the write side is closed
- *   answer  = u8 status (0 found, 1 unknown, 2 busy) | u32 length (big-endian; 0 unless found) | the encoded list
+ *   u8 status (0 found, 1 unknown, 2 busy) | u32 length (big-endian; 0 unless found) | the encoded list
  *
  * Called by the network. Who fetched compares the list with the root.
  */
 
-import { HASH_BYTES } from '../content/hash.ts'
 import { ProtocolError } from '../errors.ts'
 import { BytesReader } from './bytes-reader.ts'
 
@@ -18,13 +16,6 @@ const STATUSES: readonly PieceListStatus[] = ['found', 'unknown', 'busy']
 
 /** Bytes before the list itself. */
 export const PIECE_LIST_ANSWER_HEADER_BYTES = 5
-
-/** Checks a received request: the root, copied. Throws `ProtocolError`. */
-export function decodePieceListRequest(bytes: Uint8Array): Uint8Array {
-  if (bytes.byteLength !== HASH_BYTES)
-    throw new ProtocolError(`piece list request of ${bytes.byteLength} bytes, expected ${HASH_BYTES}`)
-  return bytes.slice()
-}
 
 export function encodePieceListAnswerHeader(status: PieceListStatus, length: number): Uint8Array {
   const header = new Uint8Array(PIECE_LIST_ANSWER_HEADER_BYTES)

@@ -33,7 +33,7 @@ const ROOT = new Uint8Array(32)
 const constantHash = () => ROOT
 
 const MESSAGES: Message[] = [
-  { type: 'hello', version: 1, root: ROOT, pieceCount: 300, labels: { rack: 'r1', zone: 'zürich' } },
+  { type: 'hello', version: 1, pieceCount: 300, labels: { rack: 'r1', zone: 'zürich' } },
   { type: 'bitfield', bits: new Uint8Array(38) },
   { type: 'have', pieces: [0, 127, 128, 299] },
   { type: 'offer', pieces: [1, 2, 3] },

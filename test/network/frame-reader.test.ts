@@ -6,16 +6,19 @@ import { FrameReader } from '../../src/network/frame-reader.ts'
 import { BufferPool } from '../../src/util/buffer-pool.ts'
 import { concatBytes } from '../../src/util/bytes.ts'
 import { encodeMessage, encodePieceHeader } from '../../src/wire/codec.ts'
+import { encodeHandshake, type HandshakeFrame } from '../../src/wire/handshake.ts'
 import { type Message, WIRE_VERSION } from '../../src/wire/messages.ts'
 
 const LIMITS = { pieceCount: 100, maxPieceBytes: 5000 }
-const HELLO: Message = { type: 'hello', version: WIRE_VERSION, root: new Uint8Array(32), pieceCount: 100, labels: {} }
+const HELLO: Message = { type: 'hello', version: WIRE_VERSION, pieceCount: 100, labels: {} }
+const CONFIRM: HandshakeFrame = { type: 'confirm', proof: new Uint8Array(32).fill(5) }
 
-type Frame = Message | { type: 'piece'; piece: number; data: Uint8Array }
+type Frame = Message | HandshakeFrame | { type: 'piece'; piece: number; data: Uint8Array }
 
 function encode(frame: Frame): Uint8Array {
-  return frame.type === 'piece'
-    ? concatBytes([encodePieceHeader(frame.piece, frame.data.byteLength), frame.data])
+  if (frame.type === 'piece') return concatBytes([encodePieceHeader(frame.piece, frame.data.byteLength), frame.data])
+  return frame.type === 'open' || frame.type === 'answer' || frame.type === 'confirm'
+    ? encodeHandshake(frame)
     : encodeMessage(frame)
 }
 
@@ -26,6 +29,7 @@ function readerInto(frames: Frame[], buffers = new BufferPool(0)): FrameReader {
         frames.push(message)
         if (message.type === 'hello') reader.setLimits(LIMITS)
       },
+      handleHandshake: frame => frames.push(frame),
       checkPiece: () => {},
       handlePiece: ({ piece }, data) => frames.push({ type: 'piece', piece, data })
     },
@@ -49,7 +53,7 @@ describe('the frame reader', () => {
       fc.property(fc.array(anyFrame, { maxLength: 10 }), fc.array(fc.integer({ min: 1, max: 3000 })), (sent, sizes) => {
         const frames: Frame[] = []
         const reader = readerInto(frames)
-        const bytes = concatBytes([HELLO, ...sent].map(encode))
+        const bytes = concatBytes([CONFIRM, HELLO, ...sent].map(encode))
         let offset = 0
         for (const size of sizes) {
           // Each chunk in memory that is overwritten afterwards: nothing may refer to it.
@@ -59,7 +63,7 @@ describe('the frame reader', () => {
           chunk.fill(0xff)
         }
         reader.push(bytes.slice(offset))
-        assert.deepEqual(frames, [HELLO, ...sent])
+        assert.deepEqual(frames, [CONFIRM, HELLO, ...sent])
         assert.equal(reader.midFrame, false)
       })
     )
@@ -80,12 +84,24 @@ describe('the frame reader', () => {
     )
   })
 
+  it('takes no handshake after the hello, and none of another length', () => {
+    const reader = readerInto([])
+    reader.push(encode(HELLO))
+    assert.throws(() => reader.push(encode(CONFIRM)), /handshake after hello/)
+    for (const length of [32, 34, 0xffffffff]) {
+      const head = encode(CONFIRM).slice(0, 5)
+      new DataView(head.buffer).setUint32(0, length)
+      assert.throws(() => readerInto([]).push(head), /frame of type 15 with length/)
+    }
+  })
+
   it('takes nothing for a piece that the sink refuses', () => {
     const pool = new BufferPool(10_000)
     pool.give(new Uint8Array(1000))
     const reader = new FrameReader(
       {
         handleMessage: () => reader.setLimits(LIMITS),
+        handleHandshake: () => assert.fail(),
         checkPiece: () => {
           throw new ProtocolError('not requested')
         },

@@ -65,9 +65,13 @@ describe('a peer that misbehaves is dropped with the reason', () => {
     assert.match(await goodbyeTo(theirs), /before hello/)
   })
 
-  it('when it says hello twice', async () => {
+  it('when it proves the root or says hello twice', async () => {
+    const proven = await linked()
+    proven.theirs.hello(ROOT)
+    assert.match(await goodbyeTo(proven.theirs), /handshake after hello/)
+
     const { ours, theirs } = await linked()
-    theirs.hello(ROOT)
+    theirs.say(listenerFor(ROOT).hello)
     assert.match(await goodbyeTo(theirs), /second hello/)
     assert.match((await ours.closed.until(1, 'end'))[0] ?? '', /second hello/)
   })
@@ -224,7 +228,7 @@ describe('a link', () => {
       kept = link
     }
     theirs.hello(ROOT)
-    await theirs.arrived.until(1, 'hello')
+    await until(() => kept !== undefined, 'there is a link')
     theirs.stream.abort(new Error('gone'))
     await until(() => {
       try {

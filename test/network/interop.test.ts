@@ -42,8 +42,8 @@ describe('a peer built from unmodified libp2p modules', () => {
       const host = await hosts.create()
       const node = await stock(encryption)
       const streams = new Arrivals<StockStream>()
-      await node.handle(PIECES_PROTOCOL, stream => {
-        const theirs = new StockStream(stream)
+      await node.handle(PIECES_PROTOCOL, (stream, connection) => {
+        const theirs = new StockStream(stream, connection, node.peerId.toString(), false)
         theirs.hello(ROOT)
         streams.push(theirs)
       })

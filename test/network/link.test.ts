@@ -15,6 +15,7 @@ test('A link on a stream that has ended already tells its end once, after whoeve
     initiator: true,
     buffers: new BufferPool(0),
     log: () => {},
+    onHandshake: () => assert.fail('no handshake can come'),
     onHello: () => assert.fail('no hello can come'),
     openLane: () => assert.fail('nobody asks for a lane'),
     onEnd: reason => {

@@ -92,7 +92,8 @@ export interface RecordedListener extends SwarmListener {
 export function listenerFor(root: Uint8Array, overrides: Partial<SwarmListener> = {}): RecordedListener {
   const links = new Arrivals<RecordedLink>()
   return {
-    hello: { type: 'hello', version: WIRE_VERSION, root, pieceCount: 64, labels: {} },
+    root,
+    hello: { type: 'hello', version: WIRE_VERSION, pieceCount: 64, labels: {} },
     maxPieceBytes: 256 * 1024,
     accepts: () => true,
     onLink: link => links.push(new RecordedLink(link)),

@@ -41,7 +41,8 @@ async function hostilePeer(
   const pieceCount = manifest.hashes.byteLength / 32
   const ended = Promise.withResolvers<string>()
   host.listen({
-    hello: { type: 'hello', version: WIRE_VERSION, root: rootBytes(manifest.root), pieceCount, labels: {} },
+    root: rootBytes(manifest.root),
+    hello: { type: 'hello', version: WIRE_VERSION, pieceCount, labels: {} },
     maxPieceBytes: manifest.pieceLength,
     accepts: () => true,
     pieceList: () => encodePieceList(manifest),

@@ -16,7 +16,6 @@ function plain<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T
   return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>
 }
 
-const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 })
 /** At most 240 UTF-8 bytes. */
 const text = fc.string({ unit: 'grapheme', maxLength: 10 }).filter(value => new TextEncoder().encode(value).byteLength <= 240)
 const labelName = fc.stringMatching(/^[a-z][a-z0-9._-]{0,31}$/)
@@ -41,7 +40,6 @@ export function messageFor(pieceCount: number): fc.Arbitrary<Message> {
     plain({
       type: fc.constant('hello' as const),
       version: fc.constant(1),
-      root: bytes32,
       pieceCount: fc.nat(1 << 20),
       labels
     }),

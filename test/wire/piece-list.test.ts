@@ -1,16 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ProtocolError } from '../../src/errors.ts'
-import { decodePieceListAnswerHeader, decodePieceListRequest, encodePieceListAnswerHeader } from '../../src/wire/piece-list.ts'
-
-test('a request is exactly a root, and is copied', () => {
-  const root = new Uint8Array(32).fill(3)
-  const decoded = decodePieceListRequest(root)
-  assert.deepEqual(decoded, root)
-  root.fill(0)
-  assert.equal(decoded[0], 3)
-  for (const length of [0, 31, 33]) assert.throws(() => decodePieceListRequest(new Uint8Array(length)), ProtocolError)
-})
+import { decodePieceListAnswerHeader, encodePieceListAnswerHeader } from '../../src/wire/piece-list.ts'
 
 test('an answer header reads back to what was written', () => {
   for (const [status, length] of [
