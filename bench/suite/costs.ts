@@ -54,7 +54,8 @@ const SILENT: LinkHandlers = { onMessage: () => {}, onPiece: () => {}, onClose: 
 
 function listenerFor(root: Uint8Array, onLink: (link: PeerLink) => void = link => link.start(SILENT)): SwarmListener {
   return {
-    hello: { type: 'hello', version: WIRE_VERSION, root, pieceCount: PIECE_COUNT, labels: {} },
+    root,
+    hello: { type: 'hello', version: WIRE_VERSION, pieceCount: PIECE_COUNT, labels: {} },
     maxPieceBytes: PIECE_BYTES,
     accepts: () => true,
     onLink,

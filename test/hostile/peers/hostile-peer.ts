@@ -113,7 +113,8 @@ export class HostilePeer {
     if (root === undefined) throw new Error(`${manifest.name} has no root`)
     const pieceList = encodePieceList(manifest)
     return {
-      hello: { type: 'hello', version: WIRE_VERSION, root, pieceCount: this.geometry.pieceCount, labels },
+      root,
+      hello: { type: 'hello', version: WIRE_VERSION, pieceCount: this.geometry.pieceCount, labels },
       maxPieceBytes: this.geometry.pieceLength,
       accepts: () => true,
       onLink: link => this.#open(link),
