@@ -2,6 +2,9 @@
  * Lower bounds on the time that any schedule needs; what results are measured against. Times in ms, rates in bytes per ms.
  */
 
+/** How {@link equalUplinkBoundMs} is written in reports. */
+export const EQUAL_UPLINKS = 'T* = (F/u)(1 + floor(log2 N)/M)'
+
 /**
  * Equal uplinks, N leechers, M pieces: T* = (F/u)(1 + floor(log2 N)/M). Mundinger, Weber and Weiss, *Optimal Scheduling of
  * Peer-to-Peer File Dissemination* (Journal of Scheduling, 2008), theorem 1.

@@ -4,47 +4,24 @@
 
 import type { Bitfield } from '../content/bitfield.ts'
 import type { Swarm } from '../engine/swarm.ts'
-import type { Message } from '../wire/messages.ts'
-import type { Host } from './host.ts'
+import type { Machine, MachineSpec } from './machine.ts'
+import type { PeerStream } from './peer-stream.ts'
 
 /** How a peer treats others. `corrupter` sends wrong bytes; `free-rider` takes and never offers; `silent` offers, and never sends. */
 export type Behaviour = 'honest' | 'corrupter' | 'free-rider' | 'silent'
 
-/** One end of a connection: what it knows and does there is this end's alone. */
-export class Link {
-  readonly to: SimPeer
-  /** The other end. */
-  readonly back: Link
-  /** Where the other end is: {@link Host.index}. */
-  readonly toHost: number
-  /** One-way delay of small messages, in microseconds: a whole number, which stands in the object itself and not behind a pointer. */
-  readonly delayUs: number
-  /** Pieces handed to this direction so far, and how many of them left: messages queue behind pieces, as on one TCP connection. */
-  piecesQueued = 0
-  piecesSent = 0
-  readonly waiting: { message: Message; afterPieces: number }[] = []
-  /** When this end's downlink has taken the last piece that came; messages behind it are not read before. */
-  takenMs = 0
-  isOpen = true
-
-  /** Makes both ends. */
-  constructor(from: SimPeer, to: SimPeer, delayMs: number, back?: Link) {
-    this.to = to
-    this.toHost = to.host.index
-    this.delayUs = Math.round(delayMs * 1000)
-    this.back = back ?? new Link(to, from, delayMs, this)
-  }
-
-  /** One-way delay of small messages, ms. */
-  get delayMs(): number {
-    return this.delayUs / 1000
-  }
+export interface PeerSpec {
+  readonly machine: MachineSpec
+  readonly content: number
+  readonly behaviour: Behaviour
+  readonly isSeeder: boolean
+  readonly joinMs: number
 }
 
 export class SimPeer {
   readonly key: string
   readonly index: number
-  readonly host: Host
+  readonly machine: Machine
   /** Which content it shares: 0 for the first. */
   readonly content: number
   readonly behaviour: Behaviour
@@ -53,7 +30,7 @@ export class SimPeer {
   /** Ground truth: pieces verified here. */
   readonly verified: Bitfield
   swarm: Swarm
-  readonly links = new Map<string, Link>()
+  readonly streams = new Map<string, PeerStream>()
   /** Peers whose connection ended without this one having noticed yet. */
   readonly unnoticed = new Set<string>()
   timerMs = Number.POSITIVE_INFINITY
@@ -69,9 +46,8 @@ export class SimPeer {
   readonly fromOrigin = new Map<number, number>()
 
   constructor(init: {
-    key: string
     index: number
-    host: Host
+    machine: Machine
     content: number
     behaviour: Behaviour
     isSeeder: boolean
@@ -79,9 +55,9 @@ export class SimPeer {
     verified: Bitfield
     swarm: Swarm
   }) {
-    this.key = init.key
+    this.key = init.machine.key
     this.index = init.index
-    this.host = init.host
+    this.machine = init.machine
     this.content = init.content
     this.behaviour = init.behaviour
     this.isSeeder = init.isSeeder

@@ -8,7 +8,7 @@ import { CheckFailure } from './checkers/checker.ts'
 import { allCheckers } from './checkers/index.ts'
 import { resolveSimulationOptions, type SimulationOptions } from './options.ts'
 import type { SimPeer } from './peer.ts'
-import { planScenario } from './scenarios.ts'
+import { planScenario } from './scenarios/plan.ts'
 import { World } from './world.ts'
 
 export interface SimulationResult {
@@ -148,12 +148,12 @@ export class Simulation {
     const wasted = sum(world.peers, peer => peer.bytesWasted)
     let busyMs = 0
     let spanMs = 0
-    for (const host of new Set(measured.map(({ host }) => host))) {
-      busyMs += host.busyMs
-      spanMs += lastMs - (host.peers[0]?.joinMs ?? 0)
+    for (const machine of new Set(measured.map(({ machine }) => machine))) {
+      busyMs += machine.busyMs
+      spanMs += lastMs - (machine.peers[0]?.joinMs ?? 0)
     }
     const seeder = world.peers[0] as SimPeer
-    const racks = new Set(world.peers.flatMap(({ host }) => host.labels.rack ?? []))
+    const racks = new Set(world.peers.flatMap(({ machine }) => machine.labels.rack ?? []))
     const p99Ms = percentile(times, 0.99)
     const maxMs = times.at(-1) ?? Number.POSITIVE_INFINITY
     return {
@@ -172,11 +172,11 @@ export class Simulation {
       ratio: maxMs / plan.boundMs,
       p99Ratio: p99Ms / plan.boundMs,
       seederCopies: seeder.bytesSent / options.contentBytes,
-      originCopies: options.originRate === 0 ? undefined : world.originBytes / options.contentBytes,
+      originCopies: options.originRate === 0 ? undefined : world.origin.bytesSent / options.contentBytes,
       wastedShare: received === 0 ? 0 : wasted / received,
       idleShare: spanMs === 0 ? 0 : Math.max(0, 1 - busyMs / spanMs),
-      controlShare: received === 0 ? 0 : world.controlBytes / received,
-      crossRackCopies: racks.size === 0 ? undefined : world.crossRackBytes / options.contentBytes / racks.size,
+      controlShare: received === 0 ? 0 : world.links.messageBytes / received,
+      crossRackCopies: racks.size === 0 ? undefined : world.links.racks.bytes / options.contentBytes / racks.size,
       playback:
         world.playback === undefined
           ? undefined
@@ -198,7 +198,7 @@ export class Simulation {
     let pieces = 0
     for (const peer of world.peers) if (!peer.isSeeder) pieces += peer.verified.count
     let busyMs = 0
-    for (const host of world.hosts.values()) busyMs += host.busyMs
+    for (const machine of world.machines.values()) busyMs += machine.busyMs
     this.#series.push({
       ms: world.nowMs,
       completed: this.#completed,

@@ -1,4 +1,4 @@
-/** The scenarios by name, with what each shows; scenarios.ts builds them. */
+/** The scenarios by name, with what each shows; scenarios/ builds them. */
 
 export const SCENARIOS = {
   'flash-crowd': 'everybody joins at once',
@@ -16,7 +16,7 @@ export const SCENARIOS = {
   origin: 'nobody has anything, all know one origin',
   'two-files': 'two contents at once over the same links',
   playback: 'staggered arrivals, and one leecher plays the content at 0.8 of its downlink',
-  racks: 'racks of 20, each with the link of two hosts to the others'
+  racks: 'racks of 20, each with the link of two machines to the others'
 } as const
 
 export type ScenarioName = keyof typeof SCENARIOS

@@ -21,7 +21,7 @@ export class BoundsHeld implements Checker {
 
   handled(peer: SimPeer, _input: Input, outputs: readonly Output[]): void {
     if (outputs.length > MAX_OUTPUTS) fail(this, `${outputs.length} outputs of ${peer.key} in one step`)
-    if (peer.links.size > this.#maxNeighbours + SPARE_LINKS) fail(this, `${peer.key} has ${peer.links.size} connections`)
+    if (peer.streams.size > this.#maxNeighbours + SPARE_LINKS) fail(this, `${peer.key} has ${peer.streams.size} connections`)
     if (this.#steps++ % EVERY !== 0) return
     try {
       peer.swarm.assertInvariants()

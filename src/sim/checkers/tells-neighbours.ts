@@ -30,7 +30,7 @@ export class TellsNeighbours implements Checker {
         untold = new Map()
         this.#untold.set(peer, untold)
       }
-      untold.set(input.piece, { piece: input.piece, sinceMs: nowMs, neighbours: new Set(peer.links.keys()) })
+      untold.set(input.piece, { piece: input.piece, sinceMs: nowMs, neighbours: new Set(peer.streams.keys()) })
     }
     if (untold === undefined || untold.size === 0) return
     for (const output of outputs) {
@@ -40,7 +40,7 @@ export class TellsNeighbours implements Checker {
     for (const { piece, sinceMs, neighbours } of untold.values()) {
       if (nowMs - sinceMs <= LIMIT_MS && neighbours.size > 0) break // oldest first
       for (const key of neighbours) {
-        if (peer.links.has(key)) fail(this, `${peer.key} did not tell ${key} that it has piece ${piece}`)
+        if (peer.streams.has(key)) fail(this, `${peer.key} did not tell ${key} that it has piece ${piece}`)
       }
       untold.delete(piece)
     }

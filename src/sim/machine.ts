@@ -1,5 +1,5 @@
 /**
- * A simulated machine: one uplink that sends one piece after another, one downlink, and the peers (one per content) that share them.
+ * A simulated computer: one uplink that sends one piece after another, one downlink, and the peers (one per content) that share them.
  */
 
 import type { SimPeer } from './peer.ts'
@@ -14,7 +14,7 @@ export interface Transfer {
   startMs: number
 }
 
-export interface HostSpec {
+export interface MachineSpec {
   readonly key: string
   /** Bytes per ms; Infinity: no limit. */
   readonly uplink: number
@@ -24,9 +24,9 @@ export interface HostSpec {
   readonly side: number
 }
 
-export class Host {
+export class Machine {
   readonly key: string
-  /** Its place in the order of hosts, from 0. */
+  /** Its place in the order of machines, from 0. */
   readonly index: number
   readonly uplink: number
   readonly downlink: number
@@ -42,7 +42,7 @@ export class Host {
   owedBytes = 0
   isUp = true
 
-  constructor({ key, uplink, downlink, labels, side }: HostSpec, index: number) {
+  constructor({ key, uplink, downlink, labels, side }: MachineSpec, index: number) {
     this.key = key
     this.index = index
     this.uplink = uplink
