@@ -114,7 +114,7 @@ async function startDaemons({ outputs, cli, children, nodeArgs }: Run): Promise<
   return Promise.all(
     outputs.map(async (output, index) => {
       const folders = ['--complete-dir', dirname(output), '--incomplete-dir', `${dirname(output)}-incomplete`]
-      const args = ['daemon', '--http', '127.0.0.1:0', '--allow-private-urls', ...folders, ...nodeArgs(index)]
+      const args = ['daemon', '--http', '127.0.0.1:0', '--open', '--allow-private-urls', ...folders, ...nodeArgs(index)]
       const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
       children.add(child)
       child.stderr?.resume()

@@ -6,7 +6,7 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -88,7 +88,8 @@ try {
 async function push(file: string, to: string): Promise<string> {
   const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
   const child = spawn(process.execPath, [main, 'push', file, '--to', to, '--state-dir', join(folder, 'cli')], {
-    stdio: ['ignore', 'pipe', 'inherit']
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, SWARM_TOKEN: readFileSync(join(folder, 'daemon', 'token'), 'utf8').trim() }
   })
   let text = ''
   for await (const chunk of child.stdout) text += chunk

@@ -19,6 +19,7 @@ export type SwarmErrorCode =
   | 'forbidden'
   | 'conflict'
   | 'too_large'
+  | 'too_many_requests'
   | 'unavailable'
   | 'aborted'
   | 'internal'
@@ -38,6 +39,7 @@ export const ERROR_TABLE: Readonly<Record<SwarmErrorCode, { exit: number; http: 
   forbidden: { exit: 2, http: 403 },
   conflict: { exit: 2, http: 409 },
   too_large: { exit: 2, http: 413 },
+  too_many_requests: { exit: 4, http: 429 },
   unavailable: { exit: 4, http: 503 },
   aborted: { exit: 130, http: 500 },
   internal: { exit: 70, http: 500 }
@@ -148,7 +150,7 @@ export class RangeNotSatisfiableError extends SwarmError {
 /** What only a daemon says to its clients: who may ask, what contradicts its state, what it cannot do just now. */
 export class RequestRefusedError extends SwarmError {
   constructor(
-    code: 'unauthorized' | 'forbidden' | 'conflict' | 'too_large' | 'unavailable',
+    code: 'unauthorized' | 'forbidden' | 'conflict' | 'too_large' | 'too_many_requests' | 'unavailable',
     message: string,
     details: Record<string, unknown> = {},
     cause?: unknown

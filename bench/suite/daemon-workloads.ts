@@ -20,7 +20,17 @@ interface Daemon {
 
 async function startDaemon(scope: Scope, cli: readonly string[]): Promise<Daemon> {
   const stateDir = join(scope.folder, 'daemon')
-  const own = ['--http', '127.0.0.1:0', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0', '--log-level', 'silent', '--json']
+  const own = [
+    '--http',
+    '127.0.0.1:0',
+    '--no-mdns',
+    '--listen',
+    '/ip4/127.0.0.1/tcp/0',
+    '--log-level',
+    'silent',
+    '--open',
+    '--json'
+  ]
   const folders = ['--complete-dir', join(stateDir, 'complete'), '--incomplete-dir', join(stateDir, 'incomplete')]
   const argv = [...cli, 'daemon', ...own, ...folders, '--state-dir', stateDir]
   const process = await scope.start({ argv }, line => (line.includes('"listening"') ? 'serving' : undefined))

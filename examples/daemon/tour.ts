@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -19,7 +19,6 @@ const folder = await mkdtemp(join(tmpdir(), 'swarm-tour-'))
 const running = new Set<ChildProcess>()
 
 const say = (text: string): void => console.log(text)
-const json = { 'content-type': 'application/json' }
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex').slice(0, 16)
 
 interface Task {
@@ -31,6 +30,10 @@ interface Task {
   bytesDone: number
   bytesTotal: number
 }
+
+/** What a request shows, by the daemon's address: the token that each made for itself. */
+const tokens = new Map<string, string>()
+const headersFor = (url: string) => ({ authorization: `Bearer ${tokens.get(new URL(url).origin)}` })
 
 /** `swarm daemon` on a free port; its address. */
 async function daemon(name: string): Promise<{ url: string; child: ChildProcess }> {
@@ -54,13 +57,19 @@ async function daemon(name: string): Promise<{ url: string; child: ChildProcess 
   child.once('exit', () => running.delete(child))
   for await (const line of createInterface({ input: child.stdout })) {
     const { event, url } = JSON.parse(line) as { event: string; url: string }
-    if (event === 'listening') return { url, child }
+    if (event !== 'listening') continue
+    tokens.set(url, (await readFile(`${dir}/state/token`, 'utf8')).trim())
+    return { url, child }
   }
   throw new Error(`the daemon ${name} did not start`)
 }
 
 async function call<T>(method: string, url: string, body?: object): Promise<T> {
-  const response = await fetch(url, { method, ...(body === undefined ? {} : { headers: json, body: JSON.stringify(body) }) })
+  const response = await fetch(url, {
+    method,
+    headers: { ...headersFor(url), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) })
+  })
   const answer = (await response.json()) as T & { code?: string; message?: string }
   if (!response.ok) throw new Error(`${method} ${url}: ${answer.code}: ${answer.message}`)
   return answer
@@ -68,7 +77,7 @@ async function call<T>(method: string, url: string, body?: object): Promise<T> {
 
 /** Reads the task's server-sent events until `done`. */
 async function follow(url: string, task: Task, done: (task: Task) => boolean): Promise<Task> {
-  const response = await fetch(`${url}/v1/tasks/${task.id}/events`)
+  const response = await fetch(`${url}/v1/tasks/${task.id}/events`, { headers: headersFor(url) })
   if (response.body === null) throw new Error('no events')
   let text = ''
   for await (const chunk of response.body) {
@@ -102,7 +111,9 @@ try {
   say(`2. ${getting.url} gets it, at most 2 MB/s; ${Math.floor((half.bytesDone / LENGTH) * 100)} % are there`)
 
   const [first, last] = [LENGTH - 500_000, LENGTH - 1]
-  const reply = await fetch(getting.url + task.url, { headers: { range: `bytes=${first}-${last}` } })
+  const reply = await fetch(getting.url + task.url, {
+    headers: { ...headersFor(getting.url), range: `bytes=${first}-${last}` }
+  })
   const bytes = new Uint8Array(await reply.arrayBuffer())
   const right = digest(bytes) === digest(content.subarray(first, last + 1))
   const { bytesDone } = await call<Task>('GET', `${getting.url}/v1/tasks/${task.id}`)
@@ -130,7 +141,7 @@ try {
   const done = await follow(getting.url, task, ({ state }) => state === 'complete')
   say(`5. killed with -9 and started again: it went on by itself and is ${done.state}`)
 
-  const whole = new Uint8Array(await (await fetch(getting.url + task.url)).arrayBuffer())
+  const whole = new Uint8Array(await (await fetch(getting.url + task.url, { headers: headersFor(getting.url) })).arrayBuffer())
   say(
     `6. read whole through the gateway: ${whole.byteLength} bytes, ${digest(whole) === digest(content) ? 'identical' : 'DIFFERENT'}`
   )

@@ -89,6 +89,13 @@ function repeat(text: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), text]
 }
 
+function scopes(text: string, previous: string[] | undefined): string[] {
+  const all = list(text, previous)
+  const bad = all.find(each => !['read', 'get', 'upload', 'admin'].includes(each))
+  if (bad !== undefined) throw new InvalidArgumentError(`'${bad}' is none of read, get, upload and admin.`)
+  return all
+}
+
 function urls(text: string, previous: string[] | undefined): string[] {
   if (!/^https?:$/.test(URL.parse(text)?.protocol ?? '')) throw new InvalidArgumentError(`'${text}' is no http(s) URL.`)
   return repeat(text, previous)
@@ -168,8 +175,19 @@ export function withDaemonClientOptions(command: Command, { canDoWithout }: { ca
   command
     .optionsGroup('Daemon:')
     .addOption(option('--daemon <url>', 'daemon to use (default: the one of this state folder, if it runs)'))
-    .addOption(option('--token <text>', 'its token, with --daemon'))
+  withTokenOptions(command)
   return canDoWithout ? command.addOption(option('--no-daemon', 'use a node of its own even if a daemon runs')) : command
+}
+
+/** What a daemon is shown. Not as text on the command line, which every user of the machine sees. */
+export function withTokenOptions(command: Command): Command {
+  return command
+    .addOption(option('--token-file <file>', 'file whose first line is the token of another daemon (or SWARM_TOKEN)'))
+    .addOption(new Option('--token <text>').argParser(refuseToken).hideHelp())
+}
+
+function refuseToken(): never {
+  throw new InvalidArgumentError('Every user of this machine sees command lines: give --token-file, or SWARM_TOKEN.')
 }
 
 /** The options of `swarm daemon`, from the table that also reads the environment and the configuration file. */
@@ -177,8 +195,9 @@ export function withDaemonOptions(command: Command): Command {
   command.addOption(
     option('--config <file>', 'JSON file with options under their names (default: daemon.json in the configuration folder)')
   )
-  for (const { name, kind, value, description, default: standard } of DAEMON_OPTIONS) {
-    if (name === 'state-dir') continue
+  command.addOption(new Option('--token <text>').argParser(refuseToken).hideHelp())
+  for (const { name, kind, value, description, default: standard, offCommandLine } of DAEMON_OPTIONS) {
+    if (name === 'state-dir' || offCommandLine === true) continue
     const isRepeated = kind === 'list' || kind === 'rules'
     const text = `${description}${isRepeated && !/repeatable/.test(description) ? ' *' : ''}${standard === undefined ? '' : ` (default: ${standard})`}`
     const made = new Option(kind === 'switch' ? `--${name}` : `--${name} <${value}>`, text.replace(/, repeatable/, ' *'))
@@ -215,7 +234,13 @@ export const OPTIONS = {
   originLimit: () => option('--origin-limit <rate>', 'most to take from origins, such as 20mbit or 5MB (default: none)', rate),
   originConnections: () => option('--origin-connections <n>', 'requests side by side to an origin, 1 to 16 (default: 4)', count),
   to: () => option('--to <url>', 'address of the daemon, such as http://host:8421').makeOptionMandatory(),
-  token: () => option('--token <text>', 'what the daemon asks callers to show'),
+  scope: () =>
+    new Option('--scope <list>', 'read (look and read), get (download), upload, admin (everything) * (default: read)').argParser(
+      scopes
+    ),
+  content: () => new Option('--content <root>', 'only for this content *').argParser(repeat),
+  folder: () => new Option('--folder <folder>', "only for contents in this folder of the daemon's machine *").argParser(repeat),
+  expires: (description: string) => new Option('--expires <duration>', description).argParser(duration),
   keep: () => option('--keep <file>', 'of a URL: also keep the bytes in this file'),
   timeout: () => option('--timeout <duration>', 'give up after this long without a new piece (default: never)', duration),
   seed: () => option('--seed', 'go on serving afterwards until stopped'),

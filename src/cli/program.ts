@@ -16,7 +16,8 @@ import {
   withCommonOptions,
   withDaemonClientOptions,
   withDaemonOptions,
-  withNodeOptions
+  withNodeOptions,
+  withTokenOptions
 } from './options.ts'
 import type { TaskAction } from './task.ts'
 import { Ui } from './ui.ts'
@@ -107,11 +108,10 @@ function buildProgram(json: boolean, execute: Runner): Command {
   const push = command('push', 'bring a file to a daemon, which seeds it; only what is not there yet travels')
     .argument('<file>', 'file')
     .addOption(OPTIONS.to())
-    .addOption(OPTIONS.token())
     .addOption(OPTIONS.name())
     .addOption(OPTIONS.pieceLength())
     .action((path, flags) => execute(flags, async ui => (await import('./push.ts')).push(path, flags, ui)))
-  withCommonOptions(push)
+  withCommonOptions(withTokenOptions(push))
 
   const info = command('info', 'show what a manifest or link says')
     .argument('<source>', "manifest file, '-' for standard input, http(s) URL of one, or link (swarm:…)")
@@ -159,6 +159,8 @@ function buildProgram(json: boolean, execute: Runner): Command {
     .action((name, priority, flags) => act(name, flags, { type: 'priority', priority }))
   for (const each of task.commands) withCommonOptions(withDaemonClientOptions(each, { canDoWithout: false }))
 
+  addAccessCommands(command, execute)
+
   const simulate = command(
     'simulate',
     'run thousands of real engines over a modelled network in virtual time, and hold the result to the bound'
@@ -180,6 +182,40 @@ function buildProgram(json: boolean, execute: Runner): Command {
   withCommonOptions(simulate)
 
   return program.addHelpText('after', HELP_FOOTER)
+}
+
+/** Giving others, or a browser, a way into the daemon. */
+function addAccessCommands(command: (name: string, description: string) => Command, execute: Runner): void {
+  const load = () => import('./access.ts')
+  const token = command('token', 'make, list and revoke tokens of the daemon')
+  token
+    .command('create')
+    .description('make one, and print it this once')
+    .argument('<name>', 'what the audit log calls its holder')
+    .addOption(OPTIONS.scope())
+    .addOption(OPTIONS.content())
+    .addOption(OPTIONS.folder())
+    .addOption(OPTIONS.expires('it ends after this long, such as 30d (default: never)'))
+    .action((name, flags) => execute(flags, async ui => (await load()).createToken(name, flags, ui)))
+  token
+    .command('list')
+    .description('show them, without what only their holders know')
+    .action(flags => execute(flags, async ui => (await load()).listTokens(flags, ui)))
+  token
+    .command('revoke')
+    .description('end one now')
+    .argument('<token>', 'its name or id')
+    .action((name, flags) => execute(flags, async ui => (await load()).revokeToken(name, flags, ui)))
+  const dashboard = command('dashboard', "open the daemon's dashboard, logged in")
+    .option('--no-open', 'only print the address')
+    .action(flags => execute(flags, async ui => (await load()).dashboard(flags, ui)))
+  const url = command('url', 'print an address of one content that needs no token')
+    .argument('<task>', 'its id or root, or the beginning of one, or its name')
+    .argument('[path]', 'of a folder: the file in it')
+    .addOption(OPTIONS.expires('it ends after this long, 30d at most (default: 1h)'))
+    .action((name, path, flags) => execute(flags, async ui => (await load()).signUrl(name, path, flags, ui)))
+  for (const each of [...token.commands, dashboard, url])
+    withCommonOptions(withDaemonClientOptions(each, { canDoWithout: false }))
 }
 
 const HELP_FOOTER = `

@@ -10,7 +10,7 @@ import { open, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { HASH_BYTES } from '../content/hash.ts'
 import type { Manifest } from '../content/manifest.ts'
-import { DaemonClient } from '../daemon/client.ts'
+import type { DaemonClient } from '../daemon/client.ts'
 import type { Upload } from '../daemon/schema.ts'
 import { UploadClient } from '../daemon/upload-client.ts'
 import { InvalidOptionsError, NotFoundError, SwarmError } from '../errors.ts'
@@ -22,10 +22,11 @@ import { byteProgress } from './hashing.ts'
 import { interruptible } from './interrupt.ts'
 import { type CommonFlags, defined } from './options.ts'
 import type { Ui } from './ui.ts'
+import { requireDaemon } from './use-daemon.ts'
 
 export interface PushFlags extends CommonFlags {
   to: string
-  token?: string
+  tokenFile?: string
   name?: string
   pieceLength?: number
 }
@@ -56,9 +57,8 @@ export async function push(path: string, flags: PushFlags, ui: Ui): Promise<numb
     throw new InvalidOptionsError(`cannot push ${path}: ${err.code === 'ENOENT' ? 'no such file' : err.message}`, { path }, err)
   })
   if (!found.isFile()) throw new InvalidOptionsError(`${path} is no file; pack a folder first, or seed it`, { path })
-  const address = { url: flags.to, secret: flags.token }
-  const client = new DaemonClient(address)
-  const uploads = new UploadClient(address)
+  const client = await requireDaemon({ daemon: flags.to, ...defined({ tokenFile: flags.tokenFile, stateDir: flags.stateDir }) })
+  const uploads = new UploadClient(client)
   const name = flags.name ?? basename(path)
   const earlier = await earlierContent(client, name)
   // Only pieces of one length can be compared.
@@ -124,15 +124,16 @@ export async function push(path: string, flags: PushFlags, ui: Ui): Promise<numb
 
 /** The newest complete content of this name that the daemon has; the file may have grown out of it. */
 async function earlierContent(client: DaemonClient, name: string): Promise<Manifest | undefined> {
-  const same = (await client.tasks()).filter(task => task.name === name && task.state === 'complete')
-  const newest = same.sort((a, b) => b.createdMs - a.createdMs)[0]
-  if (newest === undefined) return undefined
   try {
+    const same = (await client.tasks()).filter(task => task.name === name && task.state === 'complete')
+    const newest = same.sort((a, b) => b.createdMs - a.createdMs)[0]
+    if (newest === undefined) return undefined
     const parse = await loadManifestParser()
     const manifest = parse(await client.manifest(newest.id))
     return manifest.files === undefined ? manifest : undefined
   } catch (err) {
-    if (err instanceof NotFoundError) return undefined
+    // A token for uploads alone may not look.
+    if (err instanceof NotFoundError || (err instanceof SwarmError && err.code === 'forbidden')) return undefined
     throw err
   }
 }

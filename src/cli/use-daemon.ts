@@ -5,9 +5,10 @@
  * node of one's own, as `--no-daemon` does; in the environment, where they are for whoever starts a node, they do not. Callers: get, seed, status, scan.
  */
 
+import { readFileSync } from 'node:fs'
 import type { DaemonClient } from '../daemon/client.ts'
 import { environmentName } from '../daemon/option-table.ts'
-import { NotFoundError } from '../errors.ts'
+import { InvalidOptionsError, NotFoundError } from '../errors.ts'
 import { resolveNodeOptions } from '../node/options.ts'
 import { defined, type NodeFlags } from './options.ts'
 import type { Ui } from './ui.ts'
@@ -16,7 +17,8 @@ export interface DaemonClientFlags {
   stateDir?: string
   /** URL of a daemon; false for `--no-daemon`; true or absent: the one of this state folder if it runs. */
   daemon?: string | boolean
-  token?: string
+  /** File whose first line is its token; SWARM_TOKEN does as well. */
+  tokenFile?: string
 }
 
 /** The daemon to use, or undefined for a node of one's own. Throws when `--daemon <url>` does not answer. */
@@ -46,11 +48,21 @@ export async function requireDaemon(flags: DaemonClientFlags): Promise<DaemonCli
   return client
 }
 
+/** Throws `InvalidOptionsError` for a file that cannot be read. */
+export function tokenOf({ tokenFile }: Pick<DaemonClientFlags, 'tokenFile'>): string | undefined {
+  if (tokenFile === undefined) return process.env.SWARM_TOKEN || undefined
+  try {
+    return readFileSync(tokenFile, 'utf8').split('\n')[0]?.trim()
+  } catch (err) {
+    throw new InvalidOptionsError(`token-file: cannot be read: ${(err as Error).message}`, { field: 'token-file' }, err)
+  }
+}
+
 async function findClient(flags: DaemonClientFlags): Promise<DaemonClient | undefined> {
   const { findDaemon } = await import('../daemon/client.ts')
   const url = typeof flags.daemon === 'string' ? flags.daemon : undefined
   return findDaemon({
     stateDir: resolveNodeOptions(defined({ stateDir: flags.stateDir })).stateDir,
-    ...defined({ url, token: flags.token })
+    ...defined({ url, token: tokenOf(flags) })
   })
 }

@@ -8,6 +8,7 @@
 import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import { NotFoundError, RequestRefusedError, SwarmError, type SwarmErrorCode } from '../errors.ts'
+import type { CreatedToken, LoginAddress, NewToken, SignedUrl, SignUrl, TokenList, TokenView } from './access-schema.ts'
 import { readRendezvous } from './rendezvous.ts'
 import type {
   AddTask,
@@ -47,12 +48,14 @@ export async function findDaemon({
   url?: string
   token?: string
 }): Promise<DaemonClient | undefined> {
+  const rendezvous = await readRendezvous(stateDir)
   if (url !== undefined) {
-    const client = new DaemonClient({ url, secret: token })
+    // Our own daemon needs no token; nobody else is shown its secret.
+    const isOurs = rendezvous !== undefined && sameAddress(rendezvous.url, url)
+    const client = new DaemonClient({ url, secret: token ?? (isOurs ? rendezvous.secret : undefined) })
     if (!(await client.answers())) throw new RequestRefusedError('unavailable', `no daemon answers at ${url}`, { url })
     return client
   }
-  const rendezvous = await readRendezvous(stateDir)
   if (rendezvous === undefined) return undefined
   const client = new DaemonClient(rendezvous)
   // After a kill -9 the file is still there, and another program may have taken the port: only ours knows the secret.
@@ -61,18 +64,19 @@ export async function findDaemon({
 
 export class DaemonClient {
   readonly url: string
-  readonly #secret: string | undefined
+  /** What is shown; undefined: nothing. */
+  readonly secret: string | undefined
 
   constructor({ url, secret }: DaemonAddress) {
     this.url = url.replace(/\/$/, '')
-    this.#secret = secret
+    this.secret = secret
   }
 
   async answers(): Promise<boolean> {
     try {
       const reply = await this.#send('GET', '/v1/limits', undefined, AbortSignal.timeout(FIND_TIMEOUT_MS))
       reply.resume()
-      return isGood(reply) || reply.statusCode === 401
+      return isGood(reply) || reply.statusCode === 401 || reply.statusCode === 403
     } catch {
       return false
     }
@@ -133,6 +137,28 @@ export class DaemonClient {
     return this.#call<SwarmView>('GET', `/v1/swarms/${root}`)
   }
 
+  createToken(token: NewToken): Promise<CreatedToken> {
+    return this.#call<CreatedToken>('POST', '/v1/tokens', token)
+  }
+
+  async tokens(): Promise<TokenView[]> {
+    return (await this.#call<TokenList>('GET', '/v1/tokens')).tokens
+  }
+
+  async revokeToken(idOrName: string): Promise<void> {
+    await this.#call('DELETE', `/v1/tokens/${encodeURIComponent(idOrName)}`)
+  }
+
+  /** Relative to the daemon's address. */
+  loginAddress(): Promise<LoginAddress> {
+    return this.#call<LoginAddress>('POST', '/v1/login-addresses')
+  }
+
+  /** Relative to the daemon's address. */
+  signUrl(wanted: SignUrl): Promise<SignedUrl> {
+    return this.#call<SignedUrl>('POST', '/v1/urls', wanted)
+  }
+
   /** States of one task as they change, the present one first. Ends when the task is deleted; throws when the daemon goes away. */
   async *follow(id: string, signal?: AbortSignal): AsyncGenerator<Task> {
     const reply = await this.#send('GET', `/v1/tasks/${encodeURIComponent(id)}/events`, undefined, signal)
@@ -155,7 +181,7 @@ export class DaemonClient {
   #send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = {
-      ...(this.#secret === undefined ? {} : { authorization: `Bearer ${this.#secret}` }),
+      ...(this.secret === undefined ? {} : { authorization: `Bearer ${this.secret}` }),
       ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
     }
     return new Promise((resolve, reject) => {
@@ -178,6 +204,11 @@ export class DaemonClient {
     const text = await textOf(reply)
     return (text === '' ? undefined : JSON.parse(text)) as T
   }
+}
+
+function sameAddress(a: string, b: string): boolean {
+  const [first, second] = [URL.parse(a), URL.parse(b)]
+  return first !== null && second !== null && first.origin === second.origin
 }
 
 function isGood({ statusCode = 0 }: IncomingMessage): boolean {

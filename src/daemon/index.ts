@@ -16,12 +16,16 @@ import { loadManifestParser } from '../node/manifest-parser.ts'
 import { createNode } from '../node/node.ts'
 import { openStateFolder } from '../node/state-folder.ts'
 import type { SwarmNode } from '../node/types.ts'
+import { Access } from './access/access.ts'
+import { newSecret } from './access/secrets.ts'
+import { AuditLog } from './audit.ts'
 import { FolderScanner } from './folders.ts'
 import { buildServer } from './http/server.ts'
 import { LimitBoard } from './limits.ts'
 import { DaemonMetrics } from './metrics.ts'
 import type { DaemonOptions } from './options.ts'
-import { newSecret, removeRendezvous, writeRendezvous } from './rendezvous.ts'
+import { Refusals } from './refusals.ts'
+import { removeRendezvous, writeRendezvous } from './rendezvous.ts'
 import { TaskQueue } from './task-queue.ts'
 import { TaskStore } from './task-store.ts'
 import { Uploads } from './uploads/multipart.ts'
@@ -111,6 +115,18 @@ export async function startDaemon(
 
     let stopping = false
     const localSecret = newSecret()
+    const metrics = new DaemonMetrics({ node, queue, limits })
+    const refusals = new Refusals(metrics.registry, log)
+    undo.unshift(() => refusals.stop())
+    const audit =
+      options.auditLog === undefined
+        ? undefined
+        : new AuditLog(options.auditLog, {
+            onFault: err => log.warn({ err, path: options.auditLog }, 'the audit log cannot be written')
+          })
+    undo.unshift(() => audit?.close())
+    const { stateDir, token, isOpen } = options
+    const access = new Access({ stateDir, token, isOpen, localSecret, refusals })
     const app = await buildServer({
       version: readVersion(),
       startedMs: Date.now(),
@@ -121,11 +137,13 @@ export async function startDaemon(
       uploads,
       tus,
       scanner,
-      metrics: new DaemonMetrics({ node, queue, limits }),
+      metrics,
+      access,
+      audit,
+      refusals,
       parseManifest,
       isStopping: () => stopping,
-      log,
-      localSecret
+      log
     })
     const { host, port } = options.http
     await app.listen({ host, port }).catch(err => {

@@ -17,6 +17,8 @@ export interface OptionSpec {
   readonly default?: string
   /** Also an option of `swarm seed` and `swarm get`, with the same meaning. */
   readonly shared?: true
+  /** A secret: every user of the machine sees command lines. */
+  readonly offCommandLine?: true
 }
 
 const DATA_DIR = join(process.env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'swarm')
@@ -27,15 +29,23 @@ export const DAEMON_OPTIONS: readonly OptionSpec[] = [
     kind: 'text',
     value: 'host:port',
     default: '127.0.0.1:8421',
-    description: 'where the API, the gateway and the dashboard listen; beyond loopback only with a token'
+    description: 'where the API, the gateway and the dashboard listen'
   },
   {
     name: 'token',
     kind: 'text',
     value: 'text',
-    description: 'what callers must show, at least 16 characters (better: token-file)'
+    offCommandLine: true,
+    description: 'what callers must show, at least 16 characters (default: the daemon makes one)'
   },
   { name: 'token-file', kind: 'text', value: 'file', description: 'file whose first line is the token' },
+  { name: 'open', kind: 'switch', value: '', description: 'everybody on loopback may do everything, without a token' },
+  {
+    name: 'audit-log',
+    kind: 'text',
+    value: 'file',
+    description: "who did what, one JSON object a line; 'none' for none (default: audit.log in the state folder)"
+  },
   {
     name: 'allow-host',
     kind: 'list',

@@ -7,7 +7,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { InvalidOptionsError } from '../errors.ts'
 import { resolveNodeOptions } from '../node/options.ts'
 import type { NodeOptions } from '../node/types.ts'
@@ -20,8 +20,12 @@ export interface DaemonOptions {
   stateDir: string
   /** Where HTTP listens. Port 0 takes a free one. */
   http: { host: string; port: number }
-  /** What a caller must show; undefined only on loopback. */
+  /** What the operator chose that callers must show; undefined: the daemon makes a token of its own. */
   token: string | undefined
+  /** Whether everybody on loopback may do everything without a token. */
+  isOpen: boolean
+  /** File of the audit log; undefined: none. */
+  auditLog: string | undefined
   allowHosts: string[]
   corsOrigins: string[]
   completeDir: string
@@ -70,12 +74,13 @@ export function resolveDaemonOptions({ flags = {}, env = {}, config }: OptionSou
   const get = <T>(name: string): T => values.get(name) as T
   const http = parseHostPort(get<string>('http'))
   const token = readToken(get<string | undefined>('token'), get<string | undefined>('token-file'))
-  if (token === undefined && !isLoopback(http.host)) {
-    throw new InvalidOptionsError(
-      `http: listening on ${http.host} needs a token (token-file), because others could command this daemon`,
-      { field: 'http' }
-    )
-  }
+  const isOpen = get<boolean | undefined>('open') ?? false
+  if (isOpen && token !== undefined)
+    throw new InvalidOptionsError('open: a daemon that has a token is not open; give one of both', { field: 'open' })
+  if (isOpen && !isLoopback(http.host))
+    throw new InvalidOptionsError(`open: only on loopback, not on ${http.host}, from where others could command this daemon`, {
+      field: 'open'
+    })
   const completeDir = resolve(get<string>('complete-dir'))
   const incompleteDir = resolve(get<string>('incomplete-dir'))
   const folders = [...new Set([completeDir, ...(get<string[] | undefined>('folder') ?? []).map(folder => resolve(folder))])]
@@ -86,11 +91,14 @@ export function resolveDaemonOptions({ flags = {}, env = {}, config }: OptionSou
     })
   }
   const node = resolveNodeOptions(nodeOptions(values))
+  const auditLog = get<string | undefined>('audit-log') ?? join(node.stateDir, 'audit.log')
   return {
     node,
     stateDir: node.stateDir,
     http,
     token,
+    isOpen,
+    auditLog: auditLog === 'none' ? undefined : resolve(auditLog),
     allowHosts: get<string[] | undefined>('allow-host') ?? [],
     corsOrigins: get<string[] | undefined>('cors-origin') ?? [],
     completeDir,

@@ -5,7 +5,6 @@
  * by asking. Called by index.ts (writes) and client.ts (reads).
  */
 
-import { randomBytes } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -16,10 +15,6 @@ export interface Rendezvous {
 }
 
 const FILE = 'daemon.json'
-
-export function newSecret(): string {
-  return randomBytes(24).toString('base64url')
-}
 
 export async function writeRendezvous(stateDir: string, rendezvous: Rendezvous): Promise<void> {
   const path = join(stateDir, FILE)

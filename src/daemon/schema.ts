@@ -345,9 +345,6 @@ export const Readiness = Type.Object({
   restoring: Type.Integer({ description: 'Contents still to be opened after the start' })
 })
 
-export const Login = Type.Object({ token: Type.String({ maxLength: 4096 }) }, { additionalProperties: false })
-export const LoginReply = Type.Object({ authenticated: Type.Boolean() })
-
 export const NewUpload = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 255, description: 'What the content is to be called' }),

@@ -100,6 +100,8 @@ export class World {
       'no-mdns': true,
       'no-dht': true,
       'log-level': 'silent',
+      // Most tests ask as everybody on loopback may; those of access say otherwise.
+      open: more.token === undefined,
       ...more
     }
   }
@@ -114,11 +116,14 @@ export class World {
 
   async process(name: string, more: Flags = {}): Promise<DaemonProcess> {
     const args = ['daemon', '--json']
-    for (const [flag, value] of Object.entries(this.flags(name, { 'log-level': 'info', ...more }))) {
+    const { token, ...flags } = this.flags(name, { 'log-level': 'info', ...more })
+    for (const [flag, value] of Object.entries(flags)) {
+      if (value === false) continue
       for (const item of Array.isArray(value) ? value : [value])
         args.push(...(item === true ? [`--${flag}`] : [`--${flag}`, String(item)]))
     }
-    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const env = { ...process.env, ...(token === undefined ? {} : { SWARM_TOKEN: String(token) }) }
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
     let log = ''
     child.stderr.on('data', chunk => {
       log = (log + chunk).slice(-1_000_000)

@@ -42,13 +42,13 @@ describe('daemon options', () => {
     assert.equal(environmentName('max-downloads'), 'SWARM_MAX_DOWNLOADS')
   })
 
-  test('listening beyond loopback needs a token', () => {
-    for (const http of ['0.0.0.0:80', '[::]:80', '10.0.0.1:80', 'example.org:80']) {
-      assert.throws(() => resolveDaemonOptions({ flags: { http } }), InvalidOptionsError, http)
-      assert.equal(resolveDaemonOptions({ flags: { http, token: '0123456789abcdef' } }).http.port, 80)
-    }
+  test('only on loopback, and without a token, everybody may be let in', () => {
+    for (const http of ['0.0.0.0:80', '[::]:80', '10.0.0.1:80', 'example.org:80'])
+      assert.throws(() => resolveDaemonOptions({ flags: { http, open: true } }), InvalidOptionsError, http)
+    assert.throws(() => resolveDaemonOptions({ flags: { open: true, token: '0123456789abcdef' } }), InvalidOptionsError)
     for (const http of ['127.0.0.1:80', '[::1]:80', 'localhost:80'])
-      assert.equal(resolveDaemonOptions({ flags: { http } }).token, undefined)
+      assert.equal(resolveDaemonOptions({ flags: { http, open: true } }).isOpen, true)
+    assert.equal(resolveDaemonOptions().isOpen, false)
   })
 
   test('the token may come from a file and may not be short', async () => {

@@ -6,18 +6,20 @@
  */
 
 import { Readable } from 'node:stream'
+import { type Caller, mayReach } from '../access/caller.ts'
 import type { Hashing, Task } from '../schema.ts'
 import type { TaskQueue } from '../task-queue.ts'
 
 const HEARTBEAT_MS = 15_000
 
-/** Text of `text/event-stream`: first all that is hashed and every task (or the one asked for), then changes. `end` when the one asked for is gone. */
-export function taskEvents(queue: TaskQueue, id: string | undefined): Readable {
+/** Text of `text/event-stream`, of what the caller may reach: first all that is hashed and every task (or the one asked for), then changes. `end` when the one asked for is gone. */
+export function taskEvents(queue: TaskQueue, id: string | undefined, caller: Caller): Readable {
   const waiting = new Map<string, Task | undefined>()
-  for (const task of id === undefined ? queue.list() : [queue.get(id)]) waiting.set(task.id, task)
+  for (const task of id === undefined ? queue.list() : [queue.get(id)]) if (mayReach(caller, task)) waiting.set(task.id, task)
+  const hearsOfHashing = id === undefined && caller.reach === undefined
   /** By path; undefined: it is over. Not for those who asked for one task. */
   const hashings = new Map<string, Hashing | undefined>()
-  if (id === undefined) for (const hashing of queue.hashing()) hashings.set(hashing.path, hashing)
+  if (hearsOfHashing) for (const hashing of queue.hashing()) hashings.set(hashing.path, hashing)
   let wanted = false
   // A first line even when there is no task: until something is sent, readers do not know that they are connected.
   let heartbeat = true
@@ -47,7 +49,7 @@ export function taskEvents(queue: TaskQueue, id: string | undefined): Readable {
   })
   const unwatch = queue.watch({
     changed: task => {
-      if (id !== undefined && task.id !== id) return
+      if ((id !== undefined && task.id !== id) || !mayReach(caller, task)) return
       waiting.set(task.id, task)
       flush()
     },
@@ -57,12 +59,12 @@ export function taskEvents(queue: TaskQueue, id: string | undefined): Readable {
       flush()
     },
     hashing: hashing => {
-      if (id !== undefined) return
+      if (!hearsOfHashing) return
       hashings.set(hashing.path, hashing)
       flush()
     },
     hashed: path => {
-      if (id !== undefined) return
+      if (!hearsOfHashing) return
       hashings.set(path, undefined)
       flush()
     }

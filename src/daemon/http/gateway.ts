@@ -28,10 +28,20 @@ export interface GatewayMeter {
   sent(bytes: number): void
 }
 
+export interface ServeInit {
+  queue: TaskQueue
+  meter: GatewayMeter
+  root: string
+  path: string
+  download: boolean
+  /** Called at the end with the content bytes sent. */
+  onSent: (bytes: number) => void
+}
+
 export async function serveContent(
   request: FastifyRequest,
   reply: FastifyReply,
-  { queue, meter, root, path, download }: { queue: TaskQueue; meter: GatewayMeter; root: string; path: string; download: boolean }
+  { queue, meter, root, path, download, onSent }: ServeInit
 ): Promise<FastifyReply> {
   const content = queue.open(root)
   const file = findFile(content.manifest, path)
@@ -77,7 +87,7 @@ export async function serveContent(
       .headers({ 'content-type': type, 'content-length': first.end - first.start, 'content-range': contentRange(first, file) })
   }
   if (request.method === 'HEAD') return reply.send()
-  const source = { queue, meter, content, file }
+  const source = { queue, meter, content, file, onSent }
   if (choice.kind === 'whole' || ranges.length === 1) {
     return sendParts(reply, source, [{ range: first as ByteRange, head: undefined }])
   }
@@ -103,6 +113,7 @@ interface Source {
   meter: GatewayMeter
   content: OpenContent
   file: ServedFile
+  onSent: (bytes: number) => void
 }
 
 /**
@@ -111,7 +122,7 @@ interface Source {
  */
 async function sendParts(
   reply: FastifyReply,
-  { queue, meter, content, file }: Source,
+  { queue, meter, content, file, onSent }: Source,
   parts: readonly Part[],
   tail?: Uint8Array
 ): Promise<FastifyReply> {
@@ -123,6 +134,7 @@ async function sendParts(
   raw.once('close', () => left.abort())
   const leave = queue.readerCame(transfer.root)
   meter.readerCame()
+  let sent = 0
   try {
     for (const { range, head } of parts) {
       if (head !== undefined) await write(raw, head)
@@ -135,6 +147,7 @@ async function sendParts(
       })) {
         await write(raw, chunk)
         meter.sent(chunk.byteLength)
+        sent += chunk.byteLength
       }
     }
     raw.end(tail)
@@ -145,6 +158,7 @@ async function sendParts(
   } finally {
     leave()
     meter.readerLeft()
+    onSent(sent)
   }
   return reply
 }

@@ -1,60 +1,67 @@
 /**
- * Who may ask, decided before any handler: the Host check, the origin check and the token.
+ * Who may ask, decided before any handler: the Host check, the origin check, who it is, and whether that caller may use the route.
  *
  * Invariants: a web page of another origin cannot drive the daemon (its requests carry a foreign `Origin` or `Sec-Fetch-Site`; a page
- * that rebinds its own name to our address carries that name as `Host`); secrets are compared in constant time; a request that shows
- * a wrong secret is refused even where none is needed. Called by server.ts.
+ * that rebinds its own name to our address carries that name as `Host`); a route is for `admin` and the whole daemon unless it says
+ * otherwise. Called by server.ts.
  */
 
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
-import { RequestRefusedError } from '../../errors.ts'
+import type { FastifyRequest } from 'fastify'
+import { InvalidOptionsError, RequestRefusedError } from '../../errors.ts'
+import type { Access } from '../access/access.ts'
+import { type Caller, checkReach, checkScope } from '../access/caller.ts'
+import type { TaskQueue } from '../task-queue.ts'
 
-/** local: can read our state folder, so it is the same user. token: knows the operator's token. open: none is asked for. */
-export type Trust = 'local' | 'token' | 'open'
-
-export interface GuardOptions {
-  token: string | undefined
-  /** Written to the state folder at each start, for the CLI of the same user. */
-  localSecret: string
+export interface GuardInit {
+  access: Access
+  queue: TaskQueue
   allowHosts: readonly string[]
   corsOrigins: readonly string[]
 }
 
-export interface GuardedRequest {
-  method: string
-  headers: Readonly<Record<string, string | string[] | undefined>>
-  /** Needs no token: health, the dashboard's own files, logging in. */
-  isPublic: boolean
-}
-
 export const SESSION_COOKIE = 'swarm_session'
 
-/** Throws `RequestRefusedError` ('forbidden' or 'unauthorized'). */
-export function checkRequest({ method, headers, isPublic }: GuardedRequest, options: GuardOptions): Trust {
-  checkHost(one(headers.host), options.allowHosts)
-  checkOrigin(method, headers, options.corsOrigins)
-  const shown = one(headers.authorization)
-  if (shown !== undefined) {
-    const bearer = /^Bearer +(\S+) *$/i.exec(shown)?.[1]
-    if (bearer !== undefined && sameSecret(bearer, options.localSecret)) return 'local'
-    if (bearer !== undefined && options.token !== undefined && sameSecret(bearer, options.token)) return 'token'
-    throw new RequestRefusedError('unauthorized', 'the token is wrong')
-  }
-  if (options.token === undefined) return 'open'
-  const cookie = cookieValue(one(headers.cookie), SESSION_COOKIE)
-  if (cookie !== undefined && sameSecret(cookie, sessionOf(options.token))) return 'token'
-  if (isPublic) return 'open'
-  throw new RequestRefusedError('unauthorized', 'this daemon asks for a token (Authorization: Bearer …)')
+type Headers = FastifyRequest['headers']
+
+/** Who asks. Throws `RequestRefusedError` ('forbidden', 'unauthorized', 'too_many_requests') or `InvalidOptionsError`. */
+export function identify(request: FastifyRequest, { access, allowHosts, corsOrigins }: GuardInit): Caller {
+  const { headers, method, routeOptions } = request
+  checkSingleHost(request.raw.rawHeaders)
+  checkHost(headers.host, allowHosts)
+  checkOrigin(method, headers, corsOrigins)
+  return access.callerOf({
+    authorization: headers.authorization,
+    session: cookieValue(headers.cookie, SESSION_COOKIE),
+    signed: routeOptions.config.takesSignature === true ? signedPart(request) : undefined,
+    address: request.ip
+  })
 }
 
-/** What the browser keeps in place of the token. */
-export function sessionOf(token: string): string {
-  return createHash('sha256').update('swarm session\n').update(token).digest('base64url')
+/** Throws `RequestRefusedError` ('forbidden', 'unauthorized') for a route that the caller may not use. */
+export function authorize(request: FastifyRequest, { queue, corsOrigins }: GuardInit): void {
+  const { caller, headers, method, routeOptions } = request
+  const { config } = routeOptions
+  const isPreflight = method === 'OPTIONS' && corsOrigins.includes(headers.origin ?? '')
+  if (isPreflight || config.isPublic === true) return
+  if (caller.trust === 'nobody')
+    throw new RequestRefusedError('unauthorized', 'this daemon asks for a token (Authorization: Bearer …)')
+  checkScope(caller, config.scope ?? 'admin')
+  if (caller.reach === undefined || config.reach === 'handler') return
+  const { id = '', root = '' } = request.params as { id?: string; root?: string }
+  if (config.reach === 'root') checkReach(caller, queue.ofRoot(root) ?? { root, path: null })
+  else checkReach(caller, config.reach === 'task' ? queue.get(id) : undefined)
 }
 
-export function sameSecret(a: string, b: string): boolean {
-  return timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest())
+function signedPart(request: FastifyRequest): { path: string; query: { expires?: unknown; signature?: unknown } } {
+  return { path: request.url.split('?')[0] ?? '', query: request.query as { expires?: unknown; signature?: unknown } }
+}
+
+/** A proxy in front may judge one of two and we the other. */
+function checkSingleHost(rawHeaders: readonly string[]): void {
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++
+  if (hosts > 1) throw new InvalidOptionsError('the request has more than one Host header', { field: 'host' })
 }
 
 /** Rebinding needs a name; an IP address, localhost and names that the operator gave are ours. */
@@ -70,26 +77,21 @@ function checkHost(host: string | undefined, allowHosts: readonly string[]): voi
   )
 }
 
-function checkOrigin(method: string, headers: GuardedRequest['headers'], corsOrigins: readonly string[]): void {
-  const origin = one(headers.origin)
+function checkOrigin(method: string, headers: Headers, corsOrigins: readonly string[]): void {
+  const { origin, host } = headers
   if (origin !== undefined && corsOrigins.includes(origin)) return
   const refuse = (): never => {
     throw new RequestRefusedError('forbidden', 'pages of other origins may not use this daemon (option cors-origin)')
   }
   const isRead = method === 'GET' || method === 'HEAD'
-  const host = one(headers.host)
   if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) refuse()
-  const site = one(headers['sec-fetch-site'])
+  const site = headers['sec-fetch-site']
   // Following a link to us is a person's choice; everything else that another site starts is not.
   const isNavigation = isRead && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
   if ((site === 'cross-site' || site === 'same-site') && !isNavigation) refuse()
 }
 
-function one(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value
-}
-
-function cookieValue(header: string | undefined, name: string): string | undefined {
+export function cookieValue(header: string | undefined, name: string): string | undefined {
   for (const pair of header?.split(';') ?? []) {
     const at = pair.indexOf('=')
     if (at > 0 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim()

@@ -10,28 +10,35 @@ import helmet from '@fastify/helmet'
 import fastifyStatic from '@fastify/static'
 import swagger from '@fastify/swagger'
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController
+} from 'fastify'
 import { httpStatusOf, InvalidOptionsError, NotFoundError, RequestRefusedError, SwarmError } from '../../errors.ts'
+import { type Caller, NOBODY } from '../access/caller.ts'
+import type { AuditLog } from '../audit.ts'
+import type { Refusals } from '../refusals.ts'
 import { errorBody } from '../task-queue.ts'
 import { withoutQuery } from '../unsigned.ts'
 import type { Uploads } from '../uploads/multipart.ts'
 import type { TusUploads } from '../uploads/tus.ts'
 import { dashboardFolder } from './dashboard-files.ts'
-import { checkRequest } from './guard.ts'
-import { type RoutesInit, routes } from './routes.ts'
-import { uploadRoutes } from './upload-routes.ts'
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Answered without a token. */
-    isPublic?: boolean
-  }
-}
+import { authorize, identify } from './guard.ts'
+import type { RoutesInit } from './route-parts.ts'
+import { accessRoutes } from './routes-access.ts'
+import { fileRoutes } from './routes-files.ts'
+import { operationRoutes } from './routes-operations.ts'
+import { swarmRoutes } from './routes-swarms.ts'
+import { taskRoutes } from './routes-tasks.ts'
+import { uploadRoutes } from './routes-uploads.ts'
 
 export interface ServerInit extends RoutesInit {
   log: FastifyBaseLogger
-  /** See guard.ts. */
-  localSecret: string
+  audit: AuditLog | undefined
+  refusals: Refusals
   uploads: Uploads
   tus: TusUploads
 }
@@ -74,17 +81,14 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
   // Only JSON is taken: what a form can send without asking first would let pages of others speak to us.
   app.removeContentTypeParser('text/plain')
 
-  app.decorateRequest('trust', 'open')
+  app.decorateRequest('caller', null as unknown as Caller)
+  app.decorateRequest('audited', undefined)
+  const { access, queue } = init
+  const guard = { access, queue, allowHosts: options.allowHosts, corsOrigins: options.corsOrigins }
   app.addHook('onRequest', async request => {
-    const isPreflight = request.method === 'OPTIONS' && options.corsOrigins.includes(request.headers.origin ?? '')
-    request.trust = checkRequest(
-      {
-        method: request.method,
-        headers: request.headers,
-        isPublic: isPreflight || request.routeOptions.config.isPublic === true
-      },
-      { token: options.token, localSecret: init.localSecret, allowHosts: options.allowHosts, corsOrigins: options.corsOrigins }
-    )
+    request.caller = NOBODY
+    request.caller = identify(request, guard)
+    authorize(request, guard)
   })
   app.addHook('onRequest', async request => {
     const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
@@ -112,6 +116,7 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
       },
       'request'
     )
+    recordOutcome(request, reply.statusCode, init)
   })
 
   app.setErrorHandler((thrown: FastifyError | Error, request, reply) => {
@@ -121,6 +126,8 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
       request.log.error({ err, url: withoutQuery(request.url) }, 'request failed')
     if (err instanceof RequestRefusedError && err.code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
     if (status === 503) reply.header('retry-after', '5')
+    if (status === 429 && err instanceof SwarmError)
+      reply.header('retry-after', Math.ceil(Number(err.details.retryAfterMs ?? 1000) / 1000))
     void reply.removeHeader('content-length')
     return reply.code(status).type('application/json').send(errorBody(err))
   })
@@ -164,12 +171,12 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
         description: 'Tasks, limits, folders, swarms and the range gateway of one node.'
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-      security: options.token === undefined ? [] : [{ token: [] }]
+      security: options.isOpen ? [] : [{ token: [] }]
     }
   })
-  await app.register(routes, init)
-  await app.register(uploadRoutes, { uploads: init.uploads, tus: init.tus })
-  app.get('/v1/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  for (const routes of [taskRoutes, swarmRoutes, fileRoutes, operationRoutes, accessRoutes]) await app.register(routes, init)
+  await app.register(uploadRoutes, init)
+  app.get('/v1/openapi.json', { config: { scope: 'read', reach: 'handler' }, schema: { hide: true } }, async () => app.swagger())
 
   const folder = dashboardFolder()
   if (folder === undefined) {
@@ -186,6 +193,29 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     })
   }
   return app
+}
+
+/** A line of the audit log, and a count of what was refused. */
+function recordOutcome(request: FastifyRequest, status: number, { audit, refusals }: ServerInit): void {
+  const { caller, audited, ip, params, routeOptions } = request
+  const isRefused = status === 401 || status === 403 || status === 429
+  if (status === 403) refusals.record('forbidden', ip)
+  // A wrong token was counted where it was compared.
+  if (status === 401 && request.headers.authorization === undefined && routeOptions.config?.isPublic !== true)
+    refusals.record('unauthorized', ip)
+  const { id, root } = (params ?? {}) as { id?: string; root?: string }
+  const action = routeOptions.config?.audit ?? (isRefused ? 'refused' : undefined)
+  if (action === undefined) return
+  const target = audited?.target ?? root ?? id ?? null
+  audit?.record({
+    action,
+    who: caller.name,
+    token: caller.tokenId ?? null,
+    from: ip,
+    status,
+    target,
+    bytes: audited?.bytes ?? null
+  })
 }
 
 /** What Fastify and its plugins throw, as one of our errors. */

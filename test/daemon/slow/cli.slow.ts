@@ -97,7 +97,7 @@ describe('commands through the daemon', () => {
     const refused = await swarm(['status', '--daemon', leecher.url], { env })
     assert.equal(refused.code, 2)
     assert.match(refused.stderr, /token/)
-    const told = await swarm(['status', '--daemon', leecher.url, '--token', 'correct-horse-battery'], { env })
+    const told = await swarm(['status', '--daemon', leecher.url], { env: { ...env, SWARM_TOKEN: 'correct-horse-battery' } })
     assert.equal(told.code, 0, told.stderr)
     const gone = await swarm(['status', '--daemon', 'http://127.0.0.1:1'], { env })
     assert.equal(gone.code, 4)

@@ -5,26 +5,28 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { InvalidOptionsError } from '../../errors.ts'
-import { CopyPart, ErrorBody, NewUpload, Part, Task, Upload, UploadList } from '../schema.ts'
+import { type Caller, checkReach } from '../access/caller.ts'
+import { CopyPart, NewUpload, Part, Task, Upload, UploadList } from '../schema.ts'
 import type { Uploads } from '../uploads/multipart.ts'
 import type { TusUploads } from '../uploads/tus.ts'
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Its body may take as long as it keeps coming. */
-    isUpload?: boolean
-  }
-}
+import { Empty, Id, type RoutesInit, replies } from './route-parts.ts'
 
 /** A part without a byte for this long has failed. */
 const STALL_MS = 60_000
 const MAX_PART_BYTES = 5 * 1024 ** 3
 
-const Id = Type.Object({ id: Type.String({ maxLength: 64 }) })
 const IdAndPart = Type.Object({ id: Type.String({ maxLength: 64 }), part: Type.Integer({ minimum: 1, maximum: 10_000 }) })
-const replies = <T extends Record<number, Type.TSchema>>(good: T) => ({ ...good, '4xx': ErrorBody, '5xx': ErrorBody })
 
-export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: TusUploads }> = async (app, { uploads, tus }) => {
+interface UploadRoutesInit extends RoutesInit {
+  uploads: Uploads
+  tus: TusUploads
+}
+
+export const uploadRoutes: FastifyPluginAsyncTypebox<UploadRoutesInit> = async (app, init) => {
+  const { uploads, tus, queue, options } = init
+  /** Uploads lie in the complete folder; a token for certain contents names one of them. */
+  const checkUpload = (caller: Caller, root = ''): void => checkReach(caller, { root, path: options.completeDir })
+
   // Bodies are streams here, whatever they say they are; JSON stays JSON.
   for (const type of ['application/octet-stream', 'application/offset+octet-stream']) {
     app.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
@@ -33,6 +35,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
   app.post(
     '/v1/uploads',
     {
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.begin' },
       schema: {
         tags: ['uploads'],
         summary:
@@ -42,24 +45,32 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
       }
     },
     async (request, reply) => {
+      checkUpload(request.caller, request.body.root)
       const upload = await uploads.initiate({ kind: 'multipart', ...request.body })
+      request.audited = { target: upload.id }
       return reply.code(upload.state === 'open' && upload.parts.length === 0 ? 201 : 200).send(upload)
     }
   )
   app.get(
     '/v1/uploads',
-    { schema: { tags: ['uploads'], summary: 'All uploads', response: replies({ 200: UploadList }) } },
+    {
+      config: { scope: 'upload' },
+      schema: { tags: ['uploads'], summary: 'All uploads', response: replies({ 200: UploadList }) }
+    },
     async () => ({ uploads: uploads.list() })
   )
   app.get(
     '/v1/uploads/:id',
-    { schema: { tags: ['uploads'], summary: 'Which parts are here', params: Id, response: replies({ 200: Upload }) } },
+    {
+      config: { scope: 'upload', reach: 'handler' },
+      schema: { tags: ['uploads'], summary: 'Which parts are here', params: Id, response: replies({ 200: Upload }) }
+    },
     async request => uploads.status(request.params.id)
   )
   app.put(
     '/v1/uploads/:id/parts/:part',
     {
-      config: { isUpload: true },
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.part', isUpload: true },
       bodyLimit: MAX_PART_BYTES,
       schema: {
         tags: ['uploads'],
@@ -75,12 +86,14 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
       const sha256 = checksumOf(request.headers)
       request.raw.setTimeout(STALL_MS, () => request.raw.destroy())
       const { file: _, ...saved } = await uploads.putPart(id, part, request.raw, sha256)
+      request.audited = { target: id, bytes: saved.bytes }
       return reply.header('etag', `"${saved.checksum}"`).send(saved)
     }
   )
   app.post(
     '/v1/uploads/:id/parts/:part/copy',
     {
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.part' },
       schema: {
         tags: ['uploads'],
         summary: 'Fill a part from a content that the daemon has',
@@ -90,6 +103,8 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
       }
     },
     async request => {
+      const source = queue.ofRoot(request.body.root)
+      if (source !== undefined) checkReach(request.caller, source)
       const { file: _, ...saved } = await uploads.copyPart(request.params.id, request.params.part, request.body)
       return saved
     }
@@ -97,6 +112,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
   app.post(
     '/v1/uploads/:id/complete',
     {
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.complete' },
       schema: {
         tags: ['uploads'],
         summary: 'Put the parts together in order of their numbers, hash, and seed',
@@ -109,11 +125,12 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
   app.delete(
     '/v1/uploads/:id',
     {
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.abort' },
       schema: {
         tags: ['uploads'],
         summary: 'Give it up and delete its parts',
         params: Id,
-        response: replies({ 204: Type.Null() })
+        response: replies({ 204: Empty })
       }
     },
     async (request, reply) => {
@@ -126,9 +143,10 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<{ uploads: Uploads; tus: Tu
     app.route({
       method: ['POST', 'PATCH', 'HEAD', 'DELETE', 'OPTIONS'],
       url,
-      config: { isUpload: true },
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.part', isUpload: true },
       schema: { hide: true },
       handler: async (request, reply) => {
+        checkUpload(request.caller)
         // The library answers for itself; the guard and the bounds have run.
         reply.hijack()
         for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
