@@ -98,6 +98,8 @@ export class NetnsLab implements Lab {
     this.#closed = true
     await Promise.all(this.#hosts.map(host => host.stop()))
     for (const host of this.#hosts) {
+      // By itself: with its namespace it goes later than the command ends, and the next lab has one of the same name.
+      await run('ip', 'link', 'delete', host.outerDevice)
       await run('ip', 'netns', 'delete', host.name)
       if (host.hasDisk) await run('umount', '--lazy', host.folder)
     }

@@ -89,7 +89,7 @@ export class Actor {
   }
 }
 
-/** What one measurement starts and writes. */
+/** What one measurement starts and writes. Used by swarm.ts. */
 export class Stage implements AsyncDisposable {
   readonly folder: string
   readonly #actors: Actor[] = []

@@ -32,6 +32,8 @@ export interface HostilePeerInit {
   readonly manifest: Manifest
   /** Multiaddrs with /p2p of members to begin with. */
   readonly addresses: readonly string[]
+  /** Multiaddr to listen on. */
+  readonly listen: string
   readonly labels: Readonly<Record<string, string>>
   /** The content, for behaviours that really send some. */
   readonly contentPath: string | undefined
@@ -86,7 +88,7 @@ export class HostilePeer {
   /** Joins with a fresh identity. */
   async #appear(): Promise<void> {
     this.#dialled.clear()
-    this.#host = await createHost({ listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, dht: false })
+    this.#host = await createHost({ listen: [this.#init.listen], mdns: false, dht: false })
     this.#stopListening = this.#host.listen(this.#listener())
     this.#lastPieceMs = performance.now()
     for (const address of this.#init.addresses) {

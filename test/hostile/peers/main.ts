@@ -14,6 +14,7 @@ const { positionals, values } = parseArgs({
   options: {
     manifest: { type: 'string' },
     peer: { type: 'string', multiple: true, default: [] },
+    listen: { type: 'string', default: '/ip4/127.0.0.1/tcp/0' },
     count: { type: 'string', default: '1' },
     content: { type: 'string' },
     label: { type: 'string', multiple: true, default: [] }
@@ -30,7 +31,7 @@ const linked: Promise<void>[] = []
 const addresses: string[] = []
 for (let index = 0; index < Number(values.count); index++) {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const init = { manifest, addresses: values.peer, labels, contentPath: values.content, onLinked: resolve }
+  const init = { manifest, listen: values.listen, addresses: values.peer, labels, contentPath: values.content, onLinked: resolve }
   addresses.push(...(await HostilePeer.start(init, BEHAVIOURS[name as BehaviourName])).addresses)
   linked.push(promise)
 }
