@@ -63,6 +63,7 @@ export async function startDaemon(
     undo.unshift(() => limits.stop())
     const node = await createNode({
       ...options.node,
+      warn: line => log.warn(line),
       uploadBytesPerSecond: limits.inForce.uploadBytesPerSecond,
       downloadBytesPerSecond: limits.inForce.downloadBytesPerSecond
     })

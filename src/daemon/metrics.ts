@@ -17,7 +17,7 @@ export class DaemonMetrics implements GatewayMeter {
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #gatewayBytes: Counter
 
-  constructor({ node, queue, limits }: { node: Pick<SwarmNode, 'uploads'>; queue: TaskQueue; limits: LimitBoard }) {
+  constructor({ node, queue, limits }: { node: Pick<SwarmNode, 'uploads' | 'refusals'>; queue: TaskQueue; limits: LimitBoard }) {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     this.#requests = new Histogram({
@@ -73,6 +73,15 @@ export class DaemonMetrics implements GatewayMeter {
       registers,
       collect() {
         for (const [name, value] of Object.entries(limits.inForce)) this.set({ name }, value as number)
+      }
+    })
+    new Gauge({
+      name: 'swarm_network_refusals_total',
+      help: 'Connections, streams, messages and records of peers that were refused, by kind',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        for (const [kind, count] of node.refusals()) this.set({ kind }, count)
       }
     })
     const counter = (

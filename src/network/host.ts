@@ -16,17 +16,23 @@ import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
 import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { DhtRouter, NoRouter, PROVIDER_VALIDITY_MS } from './dht-router.ts'
 import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
+import { Bans } from './limits/bans.ts'
+import { Doorkeeper } from './limits/doorkeeper.ts'
+import { gaterOf } from './limits/gater.ts'
+import { Refusals } from './limits/refusals.ts'
+import { NETWORK_LIMITS } from './limits/table.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
 import { cachePeers } from './peer-cache.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
@@ -51,7 +57,9 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   maxConnections: 500,
   handshakeTimeoutMs: 10_000,
   stallTimeoutMs: 30_000,
-  log: () => {}
+  limits: NETWORK_LIMITS,
+  log: () => {},
+  warn: () => {}
 }
 
 /** Our nodes form a DHT of their own. Identify and ping keep libp2p's common names, so that any libp2p peer can link to us. */
@@ -60,13 +68,13 @@ const DHT_PROTOCOL = '/swarm/kad/1.0.0'
 const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
 const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
 const MAX_MUXED_STREAMS = 1024
-/** Addresses that are tried of those given for a peer. */
-const MAX_ADDRESSES_DIALLED = 16
 /** Of what a peer says of where it listens. */
 const MAX_ADDRESSES_TOLD = 8
 const DIAL_TIMEOUT_MS = 10_000
 /** Before each time that a peer is asked who it is, as long as it does not answer. */
 const IDENTIFY_PAUSES_MS = [0, 1000, 5000, 20_000]
+/** Those that give way to others take a moment to be gone. */
+const CONNECTIONS_BEING_CLOSED = 64
 const LINK_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
@@ -76,7 +84,6 @@ const PING_INTERVAL_MS = 30_000
 const PING_TIMEOUT_MS = 30_000
 /** Unused piece buffers that are kept: a pipeline's worth, and little beside what a process takes anyway. */
 const POOL_BYTES = 32 * 1024 * 1024
-const BAN_CLEANUP_AT = 10_000
 /** Without bootstrap peers the DHT is left alone until a connection is this old: with links, which tell of other peers, and without any. */
 const DHT_REST_MS = 30_000
 const DHT_WAIT_MS = 2000
@@ -87,10 +94,19 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   for (const address of [...resolved.listen, ...resolved.announce]) parseOption(address)
   for (const address of resolved.bootstrap) peerOf(parseOption(address), address)
   const bans = new Bans()
-  const node = await createNode(resolved, bans)
+  const refusals = new Refusals(resolved.warn)
+  const doorkeeper = new Doorkeeper({
+    limits: resolved.limits,
+    maxConnections: resolved.maxConnections,
+    refusals,
+    connectionCount: () => node.getConnections().length,
+    isLinked: peer => host?.isLinked(peer) === true
+  })
+  const node = await createNode(resolved, gaterOf(bans, doorkeeper, refusals))
+  let host: Libp2pHost | undefined
   try {
     cachePeers(node.peerStore)
-    const host = new Libp2pHost(node, resolved, bans)
+    host = new Libp2pHost(node, resolved, bans, refusals)
     await host.start()
     return host
   } catch (err) {
@@ -99,7 +115,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   }
 }
 
-async function createNode(options: HostOptions, bans: Bans) {
+async function createNode(options: HostOptions, connectionGater: ConnectionGater) {
   const logger = loggerUnlessWanted()
   return createLibp2p({
     ...(logger === undefined ? {} : { logger }),
@@ -111,15 +127,15 @@ async function createNode(options: HostOptions, bans: Bans) {
     connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options), noise()],
     streamMuxers: [muxer(options)],
     connectionManager: {
-      maxConnections: options.maxConnections,
-      // The defaults (10 pending, 5 per second from one address) refuse swarms behind one NAT or on one machine.
-      maxIncomingPendingConnections: 128,
-      inboundConnectionThreshold: 256,
+      // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse everybody, whoever holds the connections.
+      maxConnections: options.maxConnections + CONNECTIONS_BEING_CLOSED,
+      maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
+      inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
       dialTimeout: DIAL_TIMEOUT_MS
     },
     // heartbeat.ts does it for less.
     connectionMonitor: { enabled: false },
-    connectionGater: bans.gater,
+    connectionGater,
     peerStore: { maxAddressAge: 6 * 3_600_000, maxPeerAge: 48 * 3_600_000 },
     datastore: new RecordStore(),
     services: {
@@ -183,6 +199,7 @@ class Libp2pHost implements Host {
   readonly #node: Node
   readonly #options: HostOptions
   readonly #bans: Bans
+  readonly #refusals: Refusals
   readonly #links: Links
   readonly #gossip: Gossip
   readonly #dhtRouter: DhtRouter | undefined
@@ -197,10 +214,11 @@ class Libp2pHost implements Host {
   #listsServed = 0
   #stopped: Promise<void> | undefined
 
-  constructor(node: Node, options: HostOptions, bans: Bans) {
+  constructor(node: Node, options: HostOptions, bans: Bans, refusals: Refusals) {
     this.#node = node
     this.#options = options
     this.#bans = bans
+    this.#refusals = refusals
     this.peer = node.peerId.toString()
     const { log, handshakeTimeoutMs, stallTimeoutMs } = options
     this.buffers = options.buffers
@@ -209,6 +227,8 @@ class Libp2pHost implements Host {
       handshakeTimeoutMs,
       stallTimeoutMs,
       buffers: this.buffers,
+      limits: options.limits,
+      refusals,
       log,
       dialAnother: (connection, signal) => this.#dialAnother(connection, signal),
       onLinked: (peer, isLinked) => this.#protect(peer, isLinked)
@@ -342,8 +362,9 @@ class Libp2pHost implements Host {
   addresses(): string[] {
     const listening = this.#node.getMultiaddrs().map(address => address.toString())
     const suffix = `/p2p/${this.peer}`
-    const all = [...this.#options.announce, ...listening].map(address => (address.includes('/p2p/') ? address : address + suffix))
-    return [...new Set(all)].sort((a, b) => rankOf(a, this.#options) - rankOf(b, this.#options))
+    const { announce } = this.#options
+    const all = [...announce, ...listening].map(address => (address.includes('/p2p/') ? address : address + suffix))
+    return [...new Set(all)].sort((a, b) => rankOf(a, announce) - rankOf(b, announce))
   }
 
   addressesOf(peer: string): string[] {
@@ -426,10 +447,19 @@ class Libp2pHost implements Host {
     this.#bootstrapLoop?.stop()
     this.#heartbeat?.stop()
     this.#dhtRouter?.stop()
+    this.#refusals.stop()
     clearInterval(this.#addressTimer)
     this.#links.closeAll('leaving')
     await (await this.#discovery)?.stop()
     await this.#node.stop()
+  }
+
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#refusals.counts
+  }
+
+  isLinked(peer: string): boolean {
+    return this.#links.isLinked(peer)
   }
 
   /** When there are too many connections, those that carry links are the last to go. */
@@ -469,7 +499,7 @@ class Libp2pHost implements Host {
     }
     if (peer === this.peer) throw new NoPeersError('that is this node itself', { peer })
     // Its connection may still be closing.
-    if (this.#bans.has(peerId)) throw new NoPeersError(`${peer} is banned`, { peer })
+    if (this.#bans.has(peer)) throw new NoPeersError(`${peer} is banned`, { peer })
     const open = this.#node
       .getConnections(peerId)
       .find(connection => connection.status === 'open' && !this.#links.isLane(connection))
@@ -526,74 +556,7 @@ class Libp2pHost implements Host {
   }
 }
 
-/** Peers refused at connection time, until a moment each. */
-class Bans {
-  readonly #until = new Map<string, number>()
-
-  readonly gater: ConnectionGater = {
-    denyDialPeer: peer => this.has(peer),
-    // Loopback and private addresses are wanted: swarms live on LANs.
-    denyDialMultiaddr: () => false,
-    // The first moment at which the other side's identity is known.
-    denyInboundEncryptedConnection: peer => this.has(peer),
-    denyOutboundEncryptedConnection: peer => this.has(peer)
-  }
-
-  add(peer: string, untilMs: number): void {
-    if (this.#until.size >= BAN_CLEANUP_AT) {
-      const nowMs = Date.now()
-      for (const [other, until] of this.#until) if (until <= nowMs) this.#until.delete(other)
-    }
-    this.#until.set(peer, untilMs)
-  }
-
-  has(peer: PeerId): boolean {
-    const key = peer.toString()
-    const until = this.#until.get(key)
-    if (until === undefined) return false
-    if (until > Date.now()) return true
-    this.#until.delete(key)
-    return false
-  }
-}
-
-function parseOption(address: string): Multiaddr {
-  try {
-    return multiaddr(address)
-  } catch (err) {
-    throw new InvalidOptionsError(`${address} is no multiaddr: ${(err as Error).message}`, { address }, err)
-  }
-}
-
-function peerOf(address: Multiaddr, text: string): string {
-  const peer = address.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
-  if (peer === undefined) throw new InvalidOptionsError(`${text} does not end in /p2p/<peer id>`, { address: text })
-  return peer
-}
-
-/** Those of the addresses that can be read and do not name another peer; what peers tell us is not to be trusted. */
-function parseAddresses(addresses: readonly string[], peer: string): Multiaddr[] {
-  const parsed: Multiaddr[] = []
-  for (const text of addresses.slice(0, MAX_ADDRESSES_DIALLED)) {
-    try {
-      const address = multiaddr(text)
-      const named = address.getComponents().findLast(({ code }) => code === CODE_P2P)?.value
-      if (named === undefined) parsed.push(address.encapsulate(`/p2p/${peer}`))
-      else if (named === peer) parsed.push(address)
-    } catch {
-      // Not an address: somebody's mistake or mischief, and no reason not to try the others.
-    }
-  }
-  return parsed
-}
-
 function withTimeout(signal: AbortSignal | undefined, ms: number): AbortSignal {
   const timeout = AbortSignal.timeout(ms)
   return signal === undefined ? timeout : AbortSignal.any([signal, timeout])
-}
-
-/** Order of usefulness to others: announced, then reachable from elsewhere, then only from this machine. */
-function rankOf(address: string, options: HostOptions): number {
-  if (options.announce.some(announced => address.startsWith(announced))) return 0
-  return /^\/ip4\/127\.|^\/ip6\/::1\//.test(address) ? 2 : 1
 }

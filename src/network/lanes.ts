@@ -10,7 +10,7 @@ import { LANE_PROTOCOL } from '../wire/messages.ts'
 import { AnsweringHandshake, OpeningHandshake, partiesOf } from './handshake.ts'
 import { Lane, type LaneInit } from './lane.ts'
 import type { StreamLink } from './link.ts'
-import type { SilentStreams } from './silent-streams.ts'
+import type { UnprovenStreams } from './unproven-streams.ts'
 
 const NO_LINK = 'no link'
 const DUPLICATE = 'duplicate link'
@@ -20,7 +20,7 @@ export interface LanesInit {
   readonly self: string
   readonly handshakeTimeoutMs: number
   readonly buffers: BufferPool
-  readonly silent: SilentStreams
+  readonly unproven: UnprovenStreams
   log(line: string): void
   /** One more connection to where this one leads. */
   dialAnother(connection: Connection, signal: AbortSignal): Promise<Connection>
@@ -45,8 +45,8 @@ export class Lanes {
   /** Takes a lane that a peer opened. Never throws. */
   handleStream(stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    const endSilence = this.#init.silent.begin(stream, peer, () => lane.end(new Error(SLOW)))
-    if (endSilence === undefined) return
+    const endWait = this.#init.unproven.begin(stream, connection, () => lane.end(new Error(SLOW)))
+    if (endWait === undefined) return
     const parties = partiesOf(LANE_PROTOCOL, this.#init.self, stream, connection)
     let handshake: AnsweringHandshake | undefined
     let link: StreamLink | undefined
@@ -59,7 +59,7 @@ export class Lanes {
           else if (link?.hasLaneIn === true) lane.refuse(DUPLICATE)
           else lane.greet(handshake.answer)
         } else if (frame.type === 'confirm' && handshake !== undefined) {
-          endSilence()
+          endWait()
           handshake.handleConfirm(frame)
           if (link === undefined || link.isEnded) lane.refuse(NO_LINK)
           else if (link.hasLaneIn) lane.refuse(DUPLICATE)
@@ -68,7 +68,7 @@ export class Lanes {
           throw new ProtocolError(`${frame.type} out of order`)
         }
       },
-      onEnd: endSilence
+      onEnd: endWait
     })
   }
 

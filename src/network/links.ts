@@ -20,9 +20,13 @@ import { type Open, type RootKey, rootKeyOf } from '../wire/handshake.ts'
 import { type Hello, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { AnsweringHandshake, OpeningHandshake, partiesOf, type StreamParties } from './handshake.ts'
 import { Lanes } from './lanes.ts'
+import type { Refusals } from './limits/refusals.ts'
+import { remoteAddressOf } from './limits/remote-address.ts'
+import type { NetworkLimits } from './limits/table.ts'
 import { StreamLink, type StreamLinkInit } from './link.ts'
-import { SilentStreams } from './silent-streams.ts'
+import { type Pairing, Pairings } from './pairings.ts'
 import type { PeerLink, SwarmListener } from './types.ts'
+import { UnprovenStreams } from './unproven-streams.ts'
 
 /** Reasons for a goodbye that end a handshake. */
 const UNKNOWN_ROOT = 'unknown root'
@@ -42,6 +46,8 @@ export interface LinksInit {
   handshakeTimeoutMs: number
   stallTimeoutMs: number
   buffers: BufferPool
+  limits: NetworkLimits
+  refusals: Refusals
   log(line: string): void
   /** One more connection to where this one leads. */
   dialAnother(connection: Connection, signal: AbortSignal): Promise<Connection>
@@ -55,37 +61,23 @@ export interface ListeningRoot {
   readonly listener: SwarmListener
 }
 
-/** What we know of one peer and root. */
-interface Pairing {
-  readonly key: RootKey
-  link: StreamLink | undefined
-  /** Our attempt, shared by all who ask for it. */
-  opening: Promise<PeerLink> | undefined
-  /** Our `open` is sent and not answered. */
-  openSent: boolean
-  /** The peer's stream that we have answered and that is not confirmed. */
-  answered: StreamLink | undefined
-  /** Attempts that lost to the other side's stream. */
-  readonly waiters: Set<(link: StreamLink) => void>
-}
-
 export class Links {
   readonly #init: LinksInit
   /** By the digest of the key, in hex. */
   readonly #listeners = new Map<string, ListeningRoot>()
-  readonly #pairings = new Map<string, Pairing>()
+  readonly #pairings = new Pairings()
   readonly #open = new Set<StreamLink>()
-  readonly #silent: SilentStreams
+  readonly #unproven: UnprovenStreams
   readonly #lanes: Lanes
   #timer: NodeJS.Timeout | undefined
 
   constructor(init: LinksInit) {
     this.#init = init
-    this.#silent = new SilentStreams(init.handshakeTimeoutMs)
+    this.#unproven = new UnprovenStreams(init.handshakeTimeoutMs, init.limits, init.refusals)
     this.#lanes = new Lanes({
       ...init,
-      silent: this.#silent,
-      linkOf: (peer, digest) => this.#pairings.get(keyOf(peer, digest))?.link
+      unproven: this.#unproven,
+      linkOf: (peer, digest) => this.#pairings.find(peer, digest)?.link
     })
   }
 
@@ -149,8 +141,8 @@ export class Links {
   /** Takes a stream that a peer opened. Never throws. */
   handleStream(stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    const endSilence = this.#silent.begin(stream, peer, () => link.close(SLOW))
-    if (endSilence === undefined) return
+    const endWait = this.#unproven.begin(stream, connection, () => link.close(SLOW))
+    if (endWait === undefined) return
     const parties = partiesOf(PIECES_PROTOCOL, this.#init.self, stream, connection)
     let answer: { root: ListeningRoot; pairing: Pairing; handshake: AnsweringHandshake } | undefined
     const link: StreamLink = this.#createLink(stream, connection, false, {
@@ -161,15 +153,15 @@ export class Links {
       },
       onHello: hello => {
         if (answer?.handshake.isProven !== true) throw new ProtocolError('hello before proof')
-        endSilence()
+        endWait()
         if (answer.pairing.answered === link) answer.pairing.answered = undefined
         this.#accept(link, hello, answer.root, answer.pairing)
       },
       onEnd: () => {
-        endSilence()
+        endWait()
         if (answer?.pairing.answered === link) answer.pairing.answered = undefined
         this.#forget(link)
-        if (answer !== undefined) this.#tidy(peer, answer.root.key)
+        if (answer !== undefined) this.#pairings.tidy(peer, answer.root.key)
       }
     })
   }
@@ -179,11 +171,12 @@ export class Links {
     const root = this.listeningTo(open.digest)
     const handshake = AnsweringHandshake.of(open, root?.key, parties)
     if (handshake === undefined || root === undefined) {
+      if (root !== undefined) this.#init.refusals.count('root-unproven', remoteAddressOf(link.connection.remoteAddr).address)
       link.close(UNKNOWN_ROOT)
       return undefined
     }
     const { key, listener } = root
-    const pairing = this.#pairing(link.peer, key)
+    const pairing = this.#pairings.of(link.peer, key)
     if (this.#staysInsteadOf(pairing, link.peer)) link.close(DUPLICATE)
     // One that has a link is to replace it, and was accepted before.
     else if (pairing.link === undefined && !listener.accepts(link.peer)) link.close(REFUSED)
@@ -193,7 +186,7 @@ export class Links {
       link.send(listener.hello)
       return { root, pairing, handshake }
     }
-    this.#tidy(link.peer, key)
+    this.#pairings.tidy(link.peer, key)
     return undefined
   }
 
@@ -207,7 +200,7 @@ export class Links {
     this.#install(pairing, link, hello, listener)
     listener.onLink(link)
     for (const settle of [...pairing.waiters]) settle(link)
-    this.#tidy(link.peer, key)
+    this.#pairings.tidy(link.peer, key)
   }
 
   #refusalOf(peer: string, hello: Hello, listener: SwarmListener, pairing: Pairing): string | undefined {
@@ -236,12 +229,12 @@ export class Links {
     signal: AbortSignal
   ): Promise<PeerLink> {
     const key = rootKeyOf(listener.root)
-    const pairing = this.#pairing(peer, key)
+    const pairing = this.#pairings.of(peer, key)
     if (pairing.link !== undefined) return pairing.link
     pairing.opening ??= this.#attempt(pairing, listener, dial, signal).finally(() => {
       pairing.opening = undefined
       pairing.openSent = false
-      this.#tidy(peer, key)
+      this.#pairings.tidy(peer, key)
     })
     return pairing.opening
   }
@@ -350,8 +343,8 @@ export class Links {
     link.open(key, hello, { pieceCount: listener.hello.pieceCount, maxPieceBytes: listener.maxPieceBytes })
     pairing.link = link
     // Ending the link that stood before may have removed the entry.
-    this.#pairings.set(keyOf(link.peer, key.digest), pairing)
-    if (!this.#hasLink(link.peer)) this.#init.onLinked(link.peer, true)
+    this.#pairings.keep(link.peer, pairing)
+    if (!this.isLinked(link.peer)) this.#init.onLinked(link.peer, true)
     this.#open.add(link)
     this.#timer ??= setInterval(() => this.#checkProgress(), Math.min(1_000, this.#init.stallTimeoutMs / 4)).unref()
   }
@@ -359,44 +352,23 @@ export class Links {
   #forget(link: StreamLink): void {
     if (!this.#open.delete(link)) return
     const { rootKey } = link
-    const pairing = this.#pairings.get(keyOf(link.peer, rootKey.digest))
+    const pairing = this.#pairings.find(link.peer, rootKey.digest)
     if (pairing?.link === link) pairing.link = undefined
-    this.#tidy(link.peer, rootKey)
-    if (!this.#hasLink(link.peer)) this.#init.onLinked(link.peer, false)
+    this.#pairings.tidy(link.peer, rootKey)
+    if (!this.isLinked(link.peer)) this.#init.onLinked(link.peer, false)
     if (this.#open.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
   }
 
-  #hasLink(peer: string): boolean {
+  /** Whether a link to this peer stands. */
+  isLinked(peer: string): boolean {
     for (const link of this.#open) if (link.peer === peer) return true
     return false
-  }
-
-  #pairing(peer: string, key: RootKey): Pairing {
-    const id = keyOf(peer, key.digest)
-    let pairing = this.#pairings.get(id)
-    if (pairing === undefined) {
-      pairing = { key, link: undefined, opening: undefined, openSent: false, answered: undefined, waiters: new Set() }
-      this.#pairings.set(id, pairing)
-    }
-    return pairing
-  }
-
-  #tidy(peer: string, { digest }: RootKey): void {
-    const id = keyOf(peer, digest)
-    const pairing = this.#pairings.get(id)
-    if (pairing === undefined || pairing.link !== undefined || pairing.opening !== undefined || pairing.answered !== undefined)
-      return
-    this.#pairings.delete(id)
   }
 
   #checkProgress(): void {
     const nowMs = performance.now()
     for (const link of [...this.#open]) link.checkProgress(nowMs, this.#init.stallTimeoutMs)
   }
-}
-
-function keyOf(peer: string, digest: Uint8Array): string {
-  return `${peer} ${encodeHex(digest)}`
 }

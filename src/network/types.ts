@@ -6,6 +6,7 @@
 import type { BufferPool } from '../util/buffer-pool.ts'
 import type { AvailabilityGossip } from '../wire/gossip.ts'
 import type { Hello, Message, PieceHeader } from '../wire/messages.ts'
+import type { NetworkLimits } from './limits/table.ts'
 
 /** Options of `createHost` (host.ts); every one has a default. */
 export interface HostOptions {
@@ -36,10 +37,14 @@ export interface HostOptions {
   handshakeTimeoutMs: number
   /** A link that takes none of our bytes, or stops inside a frame, for this long is ended, in milliseconds. @default 30_000 */
   stallTimeoutMs: number
+  /** What one address may take of us before it has proven anything. @default NETWORK_LIMITS (limits/table.ts) */
+  limits: NetworkLimits
   /** Where pieces are gathered; share it with the store. @default one of 32 MiB */
   buffers: BufferPool
   /** Where one line per event worth a debug log goes. @default nowhere */
   log: (line: string) => void
+  /** Where goes what an operator should know: what was refused, a clock that is off; at most some lines a minute. @default nowhere */
+  warn: (line: string) => void
 }
 
 /** One neighbour's `/swarm/pieces/2.0.0` stream for one root, which both sides have proven to know, hello exchanged and checked. */
@@ -146,5 +151,7 @@ export interface Host {
   ban(peer: string, untilMs: number): void
   /** Round trip to a peer that has a link, in milliseconds; undefined while unknown. */
   rttMs(peer: string): number | undefined
+  /** What was refused since the start, by kind (limits/refusals.ts). */
+  readonly refusals: ReadonlyMap<string, number>
   stop(): Promise<void>
 }

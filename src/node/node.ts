@@ -110,6 +110,10 @@ class LibraryNode implements SwarmNode {
     return { active, most }
   }
 
+  refusals(): ReadonlyMap<string, number> {
+    return this.#host.refusals
+  }
+
   setLimits({ uploadBytesPerSecond, downloadBytesPerSecond, maxUploads }: Partial<NodeLimits>): void {
     const nowMs = performance.now()
     if (uploadBytesPerSecond !== undefined)

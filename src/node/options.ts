@@ -26,6 +26,7 @@ export function resolveNodeOptions(options: Partial<NodeOptions> = {}): Resolved
     policy: 'cooperative',
     labels: {},
     origin: {},
+    warn: () => {},
     ...defined
   }
   for (const field of ['listen', 'announce'] as const) {

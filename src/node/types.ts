@@ -30,6 +30,8 @@ export interface NodeOptions {
   labels: Record<string, string>
   /** Defaults for the origins of every content. */
   origin: Partial<OriginSettings>
+  /** Hears what an operator should know of the network: who was refused and why, a clock that is off. Some lines a minute at most. @default nobody */
+  warn: (line: string) => void
 }
 
 /** How this node uses origins: HTTP(S) servers that hold a content. */
@@ -220,6 +222,8 @@ export interface SwarmNode {
   transfers(): Transfer[]
   /** Pieces being sent now, and the most at once since the start, over all transfers. */
   uploads(): { active: number; most: number }
+  /** What the network refused since the start, by kind: floods, strangers, banned peers. */
+  refusals(): ReadonlyMap<string, number>
   /** Limits over all transfers, from now on. Each transfer's own hold besides. */
   setLimits(limits: Partial<NodeLimits>): void
   /** Deletes what a download put on disk, closing its transfer first. Never touches what others put beside it. Throws `StoreError`. */
