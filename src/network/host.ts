@@ -24,10 +24,11 @@ import { BufferPool } from '../util/buffer-pool.ts'
 import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
-import { DhtRouter, NoRouter, PROVIDER_VALIDITY_MS } from './dht-router.ts'
+import { DhtRouter, NoRouter } from './dht-router.ts'
 import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
+import { restingDht } from './kad.ts'
 import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
@@ -39,7 +40,6 @@ import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-f
 import { loggerUnlessWanted } from './quiet-logger.ts'
 import { rawTls } from './raw-tls.ts'
 import { RecordStore } from './record-store.ts'
-import { type DhtComponents, RestingDht } from './resting-dht.ts'
 import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
 import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './withdrawal.ts'
 import { yamux } from './yamux.ts'
@@ -52,6 +52,7 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   mdns: true,
   mdnsTag: '_swarm-p2p._udp.local',
   dht: true,
+  servesDht: true,
   encryption: 'tls',
   fastPaths: true,
   maxConnections: 500,
@@ -62,8 +63,6 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   warn: () => {}
 }
 
-/** Our nodes form a DHT of their own. Identify and ping keep libp2p's common names, so that any libp2p peer can link to us. */
-const DHT_PROTOCOL = '/swarm/kad/1.0.0'
 /** Largest receive window of one stream: fills a 1 Gbit/s link up to 130 ms away. It is no memory: a link takes bytes as they come. */
 const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
 const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
@@ -145,7 +144,7 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
       ping: ping(),
       internals: ({ addressManager, logger }: Internals): Internals => ({ addressManager, logger }),
       pubsub: gossipsub(GOSSIPSUB_OPTIONS),
-      ...(options.dht ? { dht: (components: DhtComponents) => restingDht(components, options.log) } : {})
+      ...(options.dht ? { dht: restingDht(options) } : {})
     }
   })
 }
@@ -154,29 +153,6 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
 type Internals = MulticastDNSComponents
 
 type Node = Awaited<ReturnType<typeof createNode>>
-
-function restingDht(components: DhtComponents, log: (line: string) => void): RestingDht {
-  return new RestingDht(components, { protocol: DHT_PROTOCOL, load: loadDht, log })
-}
-
-async function loadDht(components: DhtComponents) {
-  const { kadDHT, passthroughMapper } = await import('@libp2p/kad-dht')
-  return kadDHT({
-    protocol: DHT_PROTOCOL,
-    // The default is to serve only once a public address is confirmed, and to strip private ones: an empty DHT on every LAN.
-    clientMode: false,
-    peerInfoMapper: passthroughMapper,
-    // As in BitTorrent's DHT (BEP 5). With libp2p's 20 every announcement in a fleet of dozens asks and tells nearly all of it.
-    kBucketSize: 8,
-    alpha: 3,
-    disjointPaths: 2,
-    // The first query of a newcomer waits for this.
-    initialQuerySelfInterval: 100,
-    querySelfInterval: 300_000,
-    // Renewal is the router's; here only expired records are thrown away.
-    reprovide: { validity: PROVIDER_VALIDITY_MS, threshold: 60_000, interval: 60_000 }
-  })(components)
-}
 
 async function loadTls(options: HostOptions) {
   return options.fastPaths ? rawTls(options.log) : (await import('@libp2p/tls')).tls()
