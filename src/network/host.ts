@@ -11,7 +11,16 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import type { Connection, ConnectionGater, PeerDiscovery, PeerId, Startable, Stream } from '@libp2p/interface'
+import type {
+  Connection,
+  ConnectionGater,
+  Libp2pEvents,
+  PeerDiscovery,
+  PeerId,
+  Startable,
+  Stream,
+  TypedEventTarget
+} from '@libp2p/interface'
 import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
@@ -35,7 +44,7 @@ import { gaterOf } from './limits/gater.ts'
 import { Refusals } from './limits/refusals.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
-import { cachePeers } from './peer-cache.ts'
+import { keepPeersInMemory } from './peer-table.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
 import { loggerUnlessWanted } from './quiet-logger.ts'
 import { rawTls } from './raw-tls.ts'
@@ -104,7 +113,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   const node = await createNode(resolved, gaterOf(bans, doorkeeper, refusals))
   let host: Libp2pHost | undefined
   try {
-    cachePeers(node.peerStore)
+    keepPeersInMemory(node.peerStore, { self: node.peerId, events: node.services.internals.events })
     host = new Libp2pHost(node, resolved, bans, refusals)
     await host.start()
     return host
@@ -135,14 +144,13 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
     // heartbeat.ts does it for less.
     connectionMonitor: { enabled: false },
     connectionGater,
-    peerStore: { maxAddressAge: 6 * 3_600_000, maxPeerAge: 48 * 3_600_000 },
     datastore: new RecordStore(),
     services: {
       // Libp2pHost starts it, once for each peer.
       identify: identify({ runOnConnectionOpen: false }),
       identifyPush: identifyPush(),
       ping: ping(),
-      internals: ({ addressManager, logger }: Internals): Internals => ({ addressManager, logger }),
+      internals: ({ addressManager, logger, events }: Internals): Internals => ({ addressManager, logger, events }),
       pubsub: gossipsub(GOSSIPSUB_OPTIONS),
       ...(options.dht ? { dht: restingDht(options) } : {})
     }
@@ -150,7 +158,7 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
 }
 
 /** Parts of libp2p that have no other door. */
-type Internals = MulticastDNSComponents
+type Internals = MulticastDNSComponents & { events: TypedEventTarget<Libp2pEvents> }
 
 type Node = Awaited<ReturnType<typeof createNode>>
 
