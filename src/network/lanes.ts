@@ -72,14 +72,15 @@ export class Lanes {
     })
   }
 
-  /** Opens one for the pieces that we send on the link. Never throws: where it fails our pieces stay with the messages. */
-  async open(link: StreamLink): Promise<void> {
+  /** Opens one for the pieces that we send on the link; resolves with whether it stands. Never rejects: where it fails our pieces stay with the messages. */
+  async open(link: StreamLink): Promise<boolean> {
     const signal = AbortSignal.timeout(this.#init.handshakeTimeoutMs)
     let connection: Connection | undefined
     try {
       connection = await this.#init.dialAnother(link.connection, signal)
       this.#connections.add(connection)
       const stream = await connection.newStream(LANE_PROTOCOL, { signal })
+      const opened = Promise.withResolvers<boolean>()
       const handshake = new OpeningHandshake(link.rootKey, partiesOf(LANE_PROTOCOL, this.#init.self, stream, connection))
       const lane: Lane = this.#create(stream, connection, {
         onHandshake: frame => {
@@ -92,14 +93,20 @@ export class Lanes {
           }
           lane.greet(confirm)
           lane.openOut(link)
+          opened.resolve(true)
         },
-        onEnd: () => clearTimeout(timer)
+        onEnd: () => {
+          clearTimeout(timer)
+          opened.resolve(false)
+        }
       })
       const timer = setTimeout(() => lane.end(new Error(SLOW)), this.#init.handshakeTimeoutMs).unref()
       lane.greet(handshake.open)
+      return await opened.promise
     } catch (err) {
       this.#init.log(`lane: none to ${link.peer}: ${(err as Error).message}`)
       connection?.abort(err as Error)
+      return false
     }
   }
 

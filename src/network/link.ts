@@ -37,8 +37,6 @@ const MESSAGE_COST_BYTES = 64
 const MAX_EARLY_MESSAGES = 256
 /** From the peer's goodbye to the end of the pieces that it had sent before. */
 const LAST_PIECES_MS = 10_000
-/** From one attempt to open a lane to the next: longer than one may take. */
-const LANE_RETRY_MS = 60_000
 /** Larger than the multiplexer's largest window, or a burst would abort the stream. */
 export const MAX_READ_BUFFER_BYTES = 16 * 1024 * 1024
 
@@ -55,8 +53,8 @@ export interface StreamLinkInit {
   onHello(hello: Hello): void
   /** The link ended, at any stage. */
   onEnd(reason: string): void
-  /** Opens a lane and attaches it. */
-  openLane(): void
+  /** Opens a lane and attaches it; resolves with false where it cannot be had. Never rejects. */
+  openLane(): Promise<boolean>
 }
 
 export class StreamLink implements PeerLink {
@@ -79,9 +77,9 @@ export class StreamLink implements PeerLink {
   #laneIn: Lane | undefined
   /** Our pieces travel on the stream itself. */
   #carriesPieces = false
-  /** No lane is asked for before. */
-  #nextLaneMs = Number.NEGATIVE_INFINITY
   #rootKey: RootKey | undefined
+  /** Whether our lane was had, once it was asked for and until that failed. */
+  #openingLane: Promise<boolean> | undefined
   #hello: Hello | undefined
   #limits: WireLimits | undefined
   #handlers: LinkHandlers | undefined
@@ -185,7 +183,7 @@ export class StreamLink implements PeerLink {
     this.#early = []
     for (const message of early) {
       try {
-        if (this.#ended === undefined) handlers.onMessage(message)
+        handlers.onMessage(message)
       } catch (err) {
         this.#handleFault(err)
       }
@@ -211,12 +209,12 @@ export class StreamLink implements PeerLink {
     return this.#outlet.sendPiece(header, data, isUrgent)
   }
 
-  separatePieces(): boolean {
-    const nowMs = performance.now()
-    if (nowMs < this.#nextLaneMs || this.#laneOut !== undefined || this.#ended !== undefined) return false
-    this.#nextLaneMs = nowMs + LANE_RETRY_MS
-    this.#init.openLane()
-    return true
+  async separatePieces(): Promise<boolean> {
+    if (this.#laneOut !== undefined || this.#ended !== undefined) return this.#laneOut !== undefined
+    this.#openingLane ??= this.#init.openLane().finally(() => {
+      this.#openingLane = undefined
+    })
+    return this.#openingLane
   }
 
   #carryPieces(isCarrying: boolean): void {
@@ -362,7 +360,6 @@ export class StreamLink implements PeerLink {
     clearTimeout(this.#peerEnded?.timer)
     this.#reader.end()
     this.#requested.clear()
-    this.#early = []
     const err = new Error(`link ended: ${reason}`)
     this.#outlet.end(err, goodbye)
     this.#laneOut?.end(err, goodbye)

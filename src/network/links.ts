@@ -331,7 +331,7 @@ export class Links {
     on: Pick<StreamLinkInit, 'onHandshake' | 'onHello' | 'onEnd'>
   ): StreamLink {
     const { buffers, log } = this.#init
-    const openLane = () => void this.#lanes.open(link)
+    const openLane = () => this.#lanes.open(link)
     const link = new StreamLink({ stream, connection, initiator, buffers, log, openLane, ...on })
     return link
   }

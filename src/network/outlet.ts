@@ -96,8 +96,8 @@ export class Outlet {
   }
 
   /**
-   * Rejects what has not left with `err`, and ends the stream within a bound. With a goodbye the frame under way is finished and that is
-   * said first.
+   * Rejects pieces that have not left with `err`, and ends the stream within a bound. With a goodbye the frame under way is finished, then messages
+   * that wait are said unless there are many, then the goodbye.
    */
   end(err: Error, goodbye?: Uint8Array): void {
     if (this.#ended) return
@@ -109,8 +109,10 @@ export class Outlet {
     this.#settling = undefined
     for (const piece of this.#releasing) piece.reject(err)
     this.#releasing.clear()
-    this.#control.length = 0
-    this.#controlBytes = 0
+    if (goodbye === undefined || this.#controlBytes > HIGH_WATER_BYTES) {
+      this.#control.length = 0
+      this.#controlBytes = 0
+    }
     if (goodbye === undefined) this.#current = undefined
     if (this.#stream.status !== 'open') return
     // Whatever the peer does or does not do, the stream ends within a bound.

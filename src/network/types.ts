@@ -24,11 +24,6 @@ export interface HostOptions {
   mdnsTag: string
   /** Take part in the DHT; false: the router tells nobody and finds nobody. @default true */
   dht: boolean
-  /**
-   * Answer the queries of other nodes' DHT from the start; false, for a node that comes, gets something and leaves: only when it has been up for ten
-   * minutes. @default true
-   */
-  servesDht: boolean
   /** 'tls' prefers TLS and accepts noise; 'noise' offers noise only. @default 'tls' */
   encryption: 'tls' | 'noise'
   /**
@@ -78,10 +73,10 @@ export interface PeerLink {
   /** Our pieces travel on a connection of their own. */
   readonly hasLane: boolean
   /**
-   * Asks for a connection of their own for the pieces that we send, so that messages do not wait behind them; where it cannot be had all stays on
-   * one. False: there is one, or it was asked for lately.
+   * Opens a connection of their own for the pieces that we send, so that messages do not wait behind them. Resolves with whether there is one;
+   * where it cannot be had all stays on one. Never rejects.
    */
-  separatePieces(): boolean
+  separatePieces(): Promise<boolean>
   /** Says goodbye with the reason and ends the stream. Idempotent. */
   close(reason: string): void
 }
@@ -152,8 +147,8 @@ export interface Host {
   join(root: Uint8Array, onGossip: (gossip: AvailabilityGossip) => void): Promise<GossipTopic>
   /** Peers seen on the LAN (mDNS); they may or may not have anything of ours. */
   onPeer(handler: (peer: string, addresses: string[]) => void): () => void
-  /** Refuse a peer at connection time until the given time. */
-  ban(peer: string, untilMs: number): void
+  /** Refuse a peer at connection time for so long. */
+  ban(peer: string, forMs: number): void
   /** Round trip to a peer that has a link, in milliseconds; undefined while unknown. */
   rttMs(peer: string): number | undefined
   /** What was refused since the start, by kind (limits/refusals.ts). */
