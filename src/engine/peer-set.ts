@@ -40,10 +40,10 @@ const FIRST_RETRY_MS = 2000
 const MAX_RETRY_MS = 300_000
 /** Failed dials in a row after which a candidate is forgotten, unless the user gave it. */
 const MAX_FAILURES = 6
-/** No search while there is nobody to dial, and so many who could replace whom we lose. */
+/** A neighbour that left so soon had no room for us, ms: as good as a failed dial. Raised: churn is taken for refusals; lowered: full peers are asked often. */
+const SHORT_STAY_MS = 1000
+/** Known peers that could be dialled and have not failed: with so many no search is needed. */
 const ENOUGH_SPARE = 4
-const FIRST_FIND_MS = 1000
-const MAX_FIND_MS = 30_000
 const MAX_BANS = 4096
 /** How long slots are kept for near peers before any is known. */
 const NEAR_PATIENCE_MS = 10_000
@@ -82,11 +82,9 @@ export class PeerSet {
   readonly #pieceMs: () => number
   /** Nobody gives way to a newcomer before this time. */
   #replaceMs: number
-  #findMs: number
   /** What a dial usually takes, ms, and when the next may begin once there are enough neighbours. */
   #dialMs = 0
   #restUntilMs = 0
-  #findBackoffMs = FIRST_FIND_MS
 
   constructor(state: SwarmState, random: Random, labels: Readonly<Record<string, string>>, pieceMs: () => number, nowMs: number) {
     this.#pieceMs = pieceMs
@@ -95,7 +93,6 @@ export class PeerSet {
     this.#labels = labels
     this.#hasLabels = Object.keys(labels).length > 0
     this.#nearPatienceMs = this.#hasLabels ? nowMs + NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
-    this.#findMs = nowMs
     this.#replaceMs = nowMs
   }
 
@@ -112,6 +109,11 @@ export class PeerSet {
   get hasUntried(): boolean {
     for (const { failures } of this.#candidates.values()) if (failures === 0) return true
     return false
+  }
+
+  /** Whether a search could bring somebody whom we would dial. With labels near peers are wanted, however many others are known. */
+  get lacksPeers(): boolean {
+    return this.#hasLabels || !this.#hasSpare
   }
 
   get diallingCount(): number {
@@ -135,13 +137,9 @@ export class PeerSet {
     this.#candidates.delete(peer)
   }
 
-  /** Whether a peer that dials us would be taken. */
+  /** Whether a peer that dials us may come in. Without room for it, too: {@link join} refuses it then, and it hears of others before it goes. */
   accepts(peer: PeerKey, nowMs: number): boolean {
-    const { neighbourOf, options, isLeaving } = this.#state
-    if (isLeaving || this.isBanned(peer, nowMs)) return false
-    if (neighbourOf.has(peer)) return true
-    // Its labels come with the connection; until then it may be near.
-    return neighbourOf.size < options.maxNeighbours || this.#findReplaceable(nowMs) !== undefined
+    return !this.#state.isLeaving && !this.isBanned(peer, nowMs)
   }
 
   /**
@@ -159,11 +157,6 @@ export class PeerSet {
     const distance = distanceOf(this.#labels, labels)
     if (distance === FARTHEST && replaced === undefined && this.#farCount() >= this.#farLimit(nowMs)) return undefined
     if (replaced !== undefined && !this.#isIdlePair(replaced)) this.#replaceMs = nowMs + this.#replaceAfterMs
-    const candidate = this.#candidates.get(peer)
-    if (candidate !== undefined) {
-      candidate.failures = 0
-      candidate.nextDialMs = 0
-    }
     let slot = neighbours.indexOf(undefined)
     if (slot < 0) slot = neighbours.length
     if (slot >= table.slots) table.grow(slot + 1)
@@ -181,10 +174,14 @@ export class PeerSet {
     let nearest = Number.POSITIVE_INFINITY
     for (const { distance } of this.#state.neighbourOf.values()) nearest = Math.min(nearest, distance)
     this.#state.nearestDistance = nearest
-    // Alone again: what was found long ago says little.
-    if (this.#state.neighbourOf.size === 0) this.#findBackoffMs = FIRST_FIND_MS
     const candidate = this.#candidates.get(neighbour.key)
-    if (candidate !== undefined) candidate.nextDialMs = nowMs + FIRST_RETRY_MS + this.#random.nextInt(FIRST_RETRY_MS)
+    if (candidate === undefined) return
+    if (nowMs - neighbour.joinedMs < SHORT_STAY_MS) {
+      this.#postpone(candidate, nowMs)
+      return
+    }
+    candidate.failures = 0
+    candidate.nextDialMs = nowMs + FIRST_RETRY_MS + this.#random.nextInt(FIRST_RETRY_MS)
   }
 
   discovered(peer: PeerKey, source: PeerSource, isSeeder: boolean | undefined, nowMs: number, isNear = false): void {
@@ -211,17 +208,20 @@ export class PeerSet {
   dialFailed(peer: PeerKey, nowMs: number): void {
     this.#endDial(peer, nowMs)
     const candidate = this.#candidates.get(peer)
-    if (candidate === undefined) return
+    if (candidate !== undefined) this.#postpone(candidate, nowMs)
+  }
+
+  #postpone(candidate: Candidate, nowMs: number): void {
     candidate.failures++
     if (candidate.failures >= MAX_FAILURES && candidate.source !== 'given' && candidate.source !== 'hint') {
-      this.#candidates.delete(peer)
+      this.#candidates.delete(candidate.key)
       return
     }
     const backoffMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (candidate.failures - 1))
     candidate.nextDialMs = nowMs + backoffMs * (0.75 + this.#random.nextFloat() / 2)
   }
 
-  /** Dials and looks for peers as needed. Called several times a second. */
+  /** Dials as needed. Called several times a second. */
   housekeep(nowMs: number): void {
     const state = this.#state
     if (state.isLeaving || state.isPaused) return
@@ -234,28 +234,17 @@ export class PeerSet {
     let open = Math.min(this.#roomForDials(nowMs), maxNeighbours - busy)
     // Whoever lets requests time out is no source: a newcomer with only such ones and a slot left would wait for minutes.
     const failing = state.marks.failing.size
-    let openAny = target - busy + failing
-    let openFar = Math.round(this.#farLimit(nowMs) * DIAL_SHARE) - this.#farCount() + failing
+    // Near peers do not take the places of far ones, or a rack that found itself first would hardly know of the others.
+    let openFar = Math.min(target, Math.round(this.#farLimit(nowMs) * DIAL_SHARE)) - this.#farCount() + failing
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
     if (open <= 0) return
-    const isFarOpen = openFar > 0 && openAny > 0
-    for (const candidate of this.#readyCandidates(nowMs, !isFarOpen)) {
+    for (const candidate of this.#readyCandidates(nowMs, openFar <= 0)) {
       if (open <= 0) return
-      if (!candidate.isNear && (openFar-- <= 0 || openAny <= 0)) continue
+      if (!candidate.isNear && openFar-- <= 0) continue
       open--
-      openAny--
       this.#dialling.set(candidate.key, nowMs)
       state.emit({ type: 'dial', peer: candidate.key })
     }
-    if (nowMs < this.#findMs || (state.isComplete && state.neighbourOf.size > 0)) return
-    // Nobody would be dialled but near ones, if we have labels to tell them by; and whom we lose can be replaced.
-    if (openAny <= 0 && !this.#hasLabels && this.#hasSpare) {
-      this.#findMs = nowMs + FIRST_FIND_MS
-      return
-    }
-    this.#findMs = nowMs + this.#findBackoffMs * (0.75 + this.#random.nextFloat() / 2)
-    this.#findBackoffMs = Math.min(MAX_FIND_MS, this.#findBackoffMs * 2)
-    state.emit({ type: 'findPeers' })
   }
 
   /** Dials that may begin now. */

@@ -13,6 +13,8 @@ import { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { Random } from '../util/random.ts'
 import { MAX_PIECES_PER_MESSAGE, type Message, type ToldPeer } from '../wire/messages.ts'
+import { Announcing } from './discovery/announcing.ts'
+import { PieceConnections } from './discovery/piece-connections.ts'
 import { Downloader } from './downloader.ts'
 import { distanceOf, FARTHEST } from './locality.ts'
 import type { Neighbour } from './neighbour.ts'
@@ -51,6 +53,8 @@ const PROTOCOL_BAN_MS = 600_000
 /** Most members told to a new neighbour: near ones, and all. */
 const MAX_NEAR_TOLD = 40
 const MAX_PEERS_TOLD = 16
+/** Peers without room here that the next one is told of. Raised: more bytes for each; lowered: a crowd of newcomers knits more thinly. */
+const MAX_TURNED_AWAY = 12
 /** What is left of `recentBytes` after a second. */
 const RECENT_SHARE = 0.93
 
@@ -62,7 +66,11 @@ export class Swarm {
   readonly #uploader: Uploader
   readonly #downloader: Downloader
   readonly #origin: OriginShare
+  readonly #announcing: Announcing
+  readonly #pieceConnections = new PieceConnections()
   readonly #random: Random
+  /** Who found no room here, the newest last. */
+  #turnedAway: PeerKey[] = []
   readonly #uploadBudget: RateBudget
   readonly #downloadBudget: RateBudget
   #newHaves: number[] = []
@@ -70,8 +78,6 @@ export class Swarm {
   #housekeepMs: number
   #forgetMs: number
   #decayMs: number
-  #gossipMs: number
-  #gossipedCount = -1
   #nowMs: number
 
   constructor({ geometry, have, options, labels = {}, random, nowMs, uploadBudget, downloadBudget }: SwarmInit) {
@@ -91,8 +97,14 @@ export class Swarm {
     this.#housekeepMs = nowMs
     this.#forgetMs = nowMs + FORGET_MS
     this.#decayMs = nowMs
-    this.#gossipMs = nowMs
     this.#nowMs = nowMs
+    this.#announcing = new Announcing({
+      isOfUse: have.count > 0,
+      random: random.fork('announcing'),
+      nowMs,
+      emit: output => state.emit(output),
+      onLooked: (isFinal, lookedMs) => this.#origin.handleSearched(isFinal, lookedMs)
+    })
   }
 
   /** The only mutator. `nowMs` never goes back; a smaller value counts as the last one. */
@@ -121,11 +133,6 @@ export class Swarm {
     let deadline = Math.min(this.#housekeepMs, this.#uploader.wakeMs, this.#downloader.wakeMs, this.#origin.wakeMs)
     if (this.#newHaves.length > 0) deadline = Math.min(deadline, this.#havesSentMs + this.#state.options.haveBatchMs)
     return deadline
-  }
-
-  /** Whether a piece takes our uplink so long that what is said behind it comes late. */
-  get isUplinkSlow(): boolean {
-    return this.#uploader.isUplinkSlow
   }
 
   /** Whether a peer that dials us would be taken in now. */
@@ -264,6 +271,7 @@ export class Swarm {
       }
       case 'pieceVerified':
         this.#handleVerified(input.piece)
+        this.#separatePieces(nowMs)
         return
       case 'pieceCorrupt': {
         if (input.peer === undefined) {
@@ -298,6 +306,10 @@ export class Swarm {
         return
       case 'pieceServed':
         this.#uploader.handleServed(state.neighbourOf.get(input.peer), input.piece, input.bytes)
+        this.#separatePieces(nowMs)
+        return
+      case 'pieceConnectionFailed':
+        if (state.neighbourOf.has(input.peer)) this.#pieceConnections.handleFailed(input.peer, nowMs)
         return
       case 'peerJoined':
         this.#handleJoined(input, nowMs)
@@ -338,6 +350,7 @@ export class Swarm {
         return
       case 'originChanged':
         this.#origin.handleChanged(input, nowMs)
+        if (input.state === 'open') this.#announcing.handleOriginOpened()
         this.#housekeepMs = Math.min(this.#housekeepMs, nowMs + 10)
         return
       case 'originReceived':
@@ -346,8 +359,16 @@ export class Swarm {
       case 'originFailed':
         this.#origin.handleFailed(input.pieces, input.retryMs, nowMs)
         return
-      case 'searched':
-        this.#origin.handleSearched(input.isFinal, nowMs)
+      case 'searchEnded':
+        this.#announcing.handleSearchEnded(input.couldAsk, input.mayTurnUp, nowMs)
+        this.#housekeepMs = nowMs
+        return
+      case 'bootstrapAnswered':
+        this.#announcing.handleBootstrapAnswered()
+        this.#housekeepMs = nowMs
+        return
+      case 'announced':
+        this.#announcing.handleAnnounced()
         this.#housekeepMs = nowMs
         return
       case 'paused':
@@ -364,6 +385,7 @@ export class Swarm {
         this.#origin.cancelAll()
         this.#downloader.cancelAll()
         this.#uploader.rejectAll()
+        state.emit({ type: 'withdraw' })
         return
     }
   }
@@ -463,28 +485,46 @@ export class Swarm {
     const state = this.#state
     const joined = this.#peers.join(input, nowMs)
     if (joined === undefined) {
-      if (!state.neighbourOf.has(input.peer)) {
-        const reason = this.#peers.isBanned(input.peer, nowMs) ? 'banned' : state.isLeaving ? 'leaving' : 'no room'
-        state.emit({ type: 'disconnect', peer: input.peer, reason, banMs: 0 })
-      }
+      if (!state.neighbourOf.has(input.peer)) this.#turnAway(input, nowMs)
       return
     }
     const { neighbour, replaced } = joined
     if (replaced !== undefined) this.#disconnect(replaced, 'makes room for a newcomer', 0, nowMs)
     // Pieces not yet announced by `have` are in this bitfield too; saying them twice is harmless.
     state.send(neighbour, { type: 'bitfield', bits: state.have.toBytes() })
-    const near: ToldPeer[] = []
-    const far: ToldPeer[] = []
-    for (const other of state.neighbours) {
-      if (other === undefined || other === neighbour) continue
-      if (distanceOf(other.labels, neighbour.labels) < FARTHEST) near.push({ peer: other.key, addresses: [], isNear: true })
-      else far.push({ peer: other.key, addresses: [] })
-    }
-    const told = this.#random.shuffle(near).slice(0, MAX_NEAR_TOLD)
-    told.push(...this.#random.shuffle(far).slice(0, Math.max(0, MAX_PEERS_TOLD - told.length)))
-    if (told.length > 0) state.send(neighbour, { type: 'peers', peers: told })
+    this.#tellPeers(input, [])
+    this.#pieceConnections.handleJoined(input.peer)
     this.#origin.handleJoined(neighbour, nowMs)
     this.#uploader.handleJoined(neighbour)
+  }
+
+  /** A peer that finds no room here hears where others are: those turned away just before it look for neighbours, too. */
+  #turnAway(input: Extract<Input, { type: 'peerJoined' }>, nowMs: number): void {
+    const state = this.#state
+    const { peer } = input
+    let reason = 'no room'
+    if (this.#peers.isBanned(peer, nowMs)) reason = 'banned'
+    else if (state.isLeaving) reason = 'leaving'
+    else {
+      this.#tellPeers(input, this.#turnedAway)
+      this.#turnedAway = [...this.#turnedAway.filter(other => other !== peer), peer].slice(-MAX_TURNED_AWAY)
+    }
+    state.emit({ type: 'disconnect', peer, reason, banMs: 0 })
+  }
+
+  /** Tells a newcomer of `first`, then of neighbours: near ones, then others at random. */
+  #tellPeers({ peer, labels }: Extract<Input, { type: 'peerJoined' }>, first: readonly PeerKey[]): void {
+    const near: ToldPeer[] = []
+    const far: ToldPeer[] = []
+    for (const other of this.#state.neighbours) {
+      if (other === undefined || other.key === peer) continue
+      if (distanceOf(other.labels, labels) < FARTHEST) near.push({ peer: other.key, addresses: [], isNear: true })
+      else far.push({ peer: other.key, addresses: [] })
+    }
+    const peers = this.#random.shuffle(near).slice(0, MAX_NEAR_TOLD)
+    for (const other of first) if (other !== peer && peers.length < MAX_PEERS_TOLD) peers.push({ peer: other, addresses: [] })
+    peers.push(...this.#random.shuffle(far).slice(0, Math.max(0, MAX_PEERS_TOLD - peers.length)))
+    if (peers.length > 0) this.#state.emit({ type: 'send', peer, message: { type: 'peers', peers } })
   }
 
   #handleVerified(piece: number): void {
@@ -565,6 +605,7 @@ export class Swarm {
     this.#uploader.handleLeft(neighbour)
     this.#downloader.handleLeft(neighbour)
     this.#origin.handleLeft(neighbour, nowMs)
+    this.#pieceConnections.handleLeft(neighbour.key)
     this.#state.table.clearSlot(neighbour.slot)
     this.#peers.leave(neighbour, nowMs)
   }
@@ -588,22 +629,24 @@ export class Swarm {
       this.#decayMs = nowMs
       for (const neighbour of state.neighbours) if (neighbour !== undefined) neighbour.recentBytes *= RECENT_SHARE
     }
-    if (nowMs >= this.#gossipMs && !state.isLeaving && this.#isWorthGossip) {
-      this.#gossipMs = nowMs + state.options.gossipIntervalMs * this.#random.nextBetween(0.75, 1.25)
-      this.#gossipedCount = state.have.count
-      state.emit({ type: 'publishAvailability' })
-    }
+    this.#announcing.housekeep(
+      {
+        neighbours: state.neighbourOf.size,
+        hasUntried: this.#peers.hasUntried,
+        lacksPeers: this.#peers.lacksPeers,
+        have: state.have,
+        isComplete: state.isComplete,
+        isIdle: state.isLeaving || state.isPaused
+      },
+      state.options.gossipIntervalMs,
+      nowMs
+    )
   }
 
-  /**
-   * That we are there, the first we have, the last, and a half of all in between. Neighbours are told of every piece; those who are not read from it whom
-   * to dial, and each message is passed on by the whole swarm. (Without the very first a seeder hears of few who join beside it.)
-   */
-  get #isWorthGossip(): boolean {
-    const { have } = this.#state
-    if (have.count === this.#gossipedCount) return false
-    const isNew = this.#gossipedCount <= 0 || have.isFull || have.count < this.#gossipedCount
-    return isNew || have.count - this.#gossipedCount >= have.size / 2
+  /** Where a piece takes our uplink long it holds up what is said behind it: one more connection for a neighbour is worth it then. */
+  #separatePieces(nowMs: number): void {
+    const peer = this.#uploader.isUplinkSlow ? this.#pieceConnections.next(nowMs) : undefined
+    if (peer !== undefined) this.#state.emit({ type: 'openPieceConnection', peer })
   }
 
   /**

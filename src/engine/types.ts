@@ -58,8 +58,14 @@ export type Input =
   | { type: 'originReceived'; piece: number }
   /** The origin will not give these now; they may come from elsewhere, or be asked for again after `retryMs`. */
   | { type: 'originFailed'; pieces: readonly number[]; retryMs: number }
-  /** A search for peers (`findPeers`, or the one at the start) ended. `isFinal`: there is nowhere else to look, others can only come to us. */
-  | { type: 'searched'; isFinal: boolean }
+  /** A search (`findPeers`) ended. `couldAsk`: there was somebody to ask. `mayTurnUp`: peers may come by themselves, without being found (mDNS). */
+  | { type: 'searchEnded'; couldAsk: boolean; mayTurnUp: boolean }
+  /** A node that knows others has answered for the first time, or none is configured: a search can find what there is to find. */
+  | { type: 'bootstrapAnswered' }
+  /** Our record was written where others find it, or nobody could be told. */
+  | { type: 'announced' }
+  /** The connection that `openPieceConnection` asked for could not be had. */
+  | { type: 'pieceConnectionFailed'; peer: PeerKey }
   /** We leave: no more requests or offers; what is being served may finish. */
   | { type: 'leaving' }
 
@@ -82,10 +88,18 @@ export type Output =
   /** `banMs` > 0: refuse the peer for that long. */
   | { type: 'disconnect'; peer: PeerKey; reason: string; banMs: number }
   | { type: 'dial'; peer: PeerKey }
-  /** Look for more peers (DHT, gossip, bootstrap). */
+  /** Look for more peers: those that the user gave, then one DHT lookup. Answer with `peerDiscovered` for each, then `searchEnded`. */
   | { type: 'findPeers' }
-  /** Tell the topic what we have: on joining, then coalesced. */
+  /** Write our record into the DHT and keep it until `withdraw`. Answer with `announced` once. */
+  | { type: 'announce' }
+  /** Take our record back and leave the topic; we are leaving. */
+  | { type: 'withdraw' }
+  /** Join the content's topic; hand in `availabilityGossiped`. */
+  | { type: 'listenToGossip' }
+  /** Tell the topic what we have. Only after `listenToGossip`. */
   | { type: 'publishAvailability' }
+  /** Open one more connection to this neighbour for the pieces that we send it. Where it fails hand in `pieceConnectionFailed`. */
+  | { type: 'openPieceConnection'; peer: PeerKey }
   /** Every wanted piece is verified. */
   | { type: 'completed' }
 

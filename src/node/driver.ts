@@ -1,27 +1,26 @@
 /**
- * Performs what the engine of one swarm asks for, and tells it what happened: the only place where engine, links and store meet.
+ * Performs what the engine of one swarm asks for, and tells it what happened: where engine, links and store meet. It decides nothing: its only
+ * timer is the engine's deadline, and the seed of the engine's generator is given to it.
  *
- * Invariants: the engine is entered by one input at a time (inputs that arise while outputs are performed wait in a queue); a piece's
- * bytes live here only between its arrival and its write; after `close` nothing is sent and nothing is handed in.
- * Used by transfer.ts alone.
+ * Invariants: outputs are performed in the order in which the engine gave them; a piece's bytes live here only between its arrival and its
+ * write; after `close` nothing is sent and nothing is handed in. Used by transfer.ts alone.
  */
 
-import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { EngineOptions } from '../engine/options.ts'
 import type { RateBudget } from '../engine/rate-budget.ts'
 import { Swarm } from '../engine/swarm.ts'
 import type { Input, Output, PeerSource } from '../engine/types.ts'
 import type { OriginError } from '../errors.ts'
-import type { AvailabilityGossip, GossipTopic, Host, PeerLink, SwarmListener } from '../network/types.ts'
-import { PieceLostError, type PieceStore } from '../store/piece-store.ts'
-import { createRandom } from '../util/random.ts'
-import { RateMeter } from '../util/rate-meter.ts'
-import { type Message, WIRE_VERSION } from '../wire/messages.ts'
-import { AddressBook } from './address-book.ts'
+import type { Host, PeerLink, SwarmListener } from '../network/types.ts'
+import type { PieceLostError, PieceStore } from '../store/piece-store.ts'
+import type { Random } from '../util/random.ts'
+import { WIRE_VERSION } from '../wire/messages.ts'
+import type { Clock } from './clock.ts'
+import { Discovery, type Hint } from './discovery.ts'
 import { OriginFetcher, type OriginOptions } from './origin-fetcher.ts'
+import { Serving } from './serving.ts'
+import { Traffic } from './traffic.ts'
 import type { UploadCount } from './upload-count.ts'
 import type { UploadSlots } from './upload-slots.ts'
 
@@ -49,6 +48,9 @@ export interface DriverInit {
   geometry: Geometry
   store: PieceStore
   labels: Readonly<Record<string, string>>
+  clock: Clock
+  /** All that this swarm's engine draws comes from here. */
+  random: Random
   /** Options of this swarm's engine. */
   engine: Partial<EngineOptions>
   /** Shared by all swarms of the node. */
@@ -60,146 +62,112 @@ export interface DriverInit {
   /** HTTP(S) URLs that hold the whole content. */
   origins: readonly string[]
   originOptions: Partial<OriginOptions>
-  /** Extra places to look for peers when the engine asks: hints, `--peer`. */
-  hints: readonly { peer: string; addresses: string[]; source: PeerSource }[]
+  /** Peers that the caller or the manifest names. */
+  hints: readonly Hint[]
   events: DriverEvents
 }
 
-/** Traffic with one peer, kept after it left. */
-export interface PeerTraffic {
-  readonly peer: string
-  readonly down: RateMeter
-  readonly up: RateMeter
-  address: string
-  encryption: string
-}
-
-const MAX_TRAFFIC_RECORDS = 1000
-/** The most that is asked of an origin ahead, in bytes; how much of it is used follows the measured rate. */
+/** The most that is asked of an origin ahead, in bytes; how much is used follows its rate. */
 const ORIGIN_WINDOW_BYTES = 256 * 1024 * 1024
-/**
- * A search that meets nobody goes on for long; that nobody answered for this long is news already. Most end by themselves long before: this is
- * for machines that are busy with the start of a crowd (20 nodes on two cores), where 600 ms made members think that they are alone.
- */
-const SEARCH_PATIENCE_MS = 2000
-/** Until a bootstrap peer has answered, and we have announced ourselves, a search has hardly begun; for this long it may yet do so. */
-const BOOTSTRAP_PATIENCE_MS = 3000
-/**
- * Who begins with nothing looks for peers this long before it listens to gossip, and is announced in the DHT when it is complete or after so long: in a
- * fleet that starts at once all that telling kept processors and uplinks busy ahead of the first pieces, and a search found those who had nothing.
- * Neighbours tell of it meanwhile, and its gossip from the first piece on. Not all at the same moment.
- */
-const LISTEN_AFTER_MS = 1500
-const ANNOUNCE_AFTER_MS = 20_000
-/** With so many links it gossips nothing as long as it has nothing. */
-const ENOUGH_LINKS = 4
-const DIAL_TIMEOUT_MS = 10_000
-/** Links that get a lane with each piece that came or left on a slow uplink: handshakes are to take a small part of the time. */
-const LANES_PER_PIECE = 1
-const FIND_TIMEOUT_MS = 30_000
 
 export class SwarmDriver {
   readonly engine: Swarm
-  readonly traffic = new Map<string, PeerTraffic>()
-  readonly down: RateMeter
-  readonly up: RateMeter
-  bytesWasted = 0
-  lastServedMs = 0
-  /** How often the DHT was asked and what came of it, for "what was tried". */
-  readonly tried = { hints: 0, dht: 0, dhtFound: 0, mdns: 0, gossip: 0, dials: 0, dialsFailed: 0, lastDialError: '' }
+  readonly traffic: Traffic
+  /** Connections that were tried, for "what was tried". */
+  readonly dials = { tried: 0, failed: 0, lastError: '' }
 
   readonly #init: DriverInit
   readonly #links = new Map<string, PeerLink>()
-  readonly #book = new AddressBook()
-  readonly #queue: Input[] = []
+  readonly #discovery: Discovery
+  readonly #serving: Serving
+  readonly #listener: SwarmListener
+  readonly #outputs: Output[] = []
   readonly #closing = new AbortController()
-  readonly #cancelled = new Set<string>()
-  readonly #stops: (() => void)[] = []
+  #stopListening: () => void = () => {}
   #origin: OriginFetcher | undefined
-  readonly originMeter: RateMeter
-  #fromOrigin: { piece: number; data: Uint8Array; stored: Promise<void> } | undefined
-  #arriving: { peer: string; piece: number; data: Uint8Array } | undefined
-  #draining = false
-  #timer: NodeJS.Timeout | undefined
-  /** When {@link #timer} fires. */
+  #isPerforming = false
+  #stopTimer: () => void = () => {}
+  /** When the timer fires. */
   #timerMs = Number.POSITIVE_INFINITY
-  #topic: GossipTopic | undefined
-  #finding = false
-  #announced = Promise.resolve()
-  /** Settles when others have to know of us: we have something from before or everything now, or an origin whose bytes are to be shared out. */
-  readonly #isOfUse = Promise.withResolvers<void>()
 
   constructor(init: DriverInit) {
     this.#init = init
-    const nowMs = performance.now()
-    this.down = new RateMeter(nowMs)
-    this.up = new RateMeter(nowMs)
-    this.originMeter = new RateMeter(nowMs)
+    const { host, root, geometry, store, labels, clock, pieceList, events } = init
+    const nowMs = clock.nowMs()
+    this.traffic = new Traffic(nowMs, peer => this.#links.has(peer))
     this.engine = new Swarm({
-      geometry: init.geometry,
-      have: init.store.have.clone(),
+      geometry,
+      have: store.have.clone(),
       options: init.engine,
-      labels: init.labels,
+      labels,
       uploadBudget: init.uploadBudget,
       downloadBudget: init.downloadBudget,
-      random: createRandom(randomBytes(4).readUInt32LE()),
+      random: init.random,
       nowMs
     })
-    if (!init.store.wanted.isFull) this.#queue.push({ type: 'wantedChanged', wanted: init.store.wanted.clone() })
-  }
-
-  /** Joins the swarm: listens, gossips, announces and begins to look for peers. */
-  start(): void {
-    const { host, hints } = this.#init
-    this.#stops.push(host.listen(this.#listener))
-    this.#stops.push(
-      host.onPeer((peer, addresses) => {
-        this.tried.mdns++
-        this.discover(peer, addresses, 'mdns')
-      })
-    )
-    for (const hint of hints) {
-      this.tried.hints++
-      this.discover(hint.peer, hint.addresses, hint.source)
+    const handle = (input: Input): boolean => this.handle(input)
+    this.#discovery = new Discovery({ host, root, geometry, store, hints: init.hints, handle })
+    this.#serving = new Serving({
+      geometry,
+      store,
+      buffers: host.buffers,
+      uploadSlots: init.uploadSlots,
+      uploadCount: init.uploadCount,
+      linkOf: peer => this.#links.get(peer),
+      onServed: (peer, piece, bytes, link) => this.#handleServed(peer, piece, bytes, link),
+      onLost: err => this.losePieces(err),
+      onReadFailed: err => events.onReadFailed(err)
+    })
+    this.#listener = {
+      root,
+      hello: { type: 'hello', version: WIRE_VERSION, pieceCount: geometry.pieceCount, labels },
+      maxPieceBytes: geometry.pieceLength,
+      accepts: peer => !this.#closing.signal.aborted && this.engine.accepts(peer, clock.nowMs()),
+      onLink: link => this.#handleLink(link),
+      pieceList: () => pieceList
     }
-    this.#announced = this.#tell()
-    this.#findPeers()
-    this.setOrigins(this.#init.origins)
-    this.handle({ type: 'tick' })
   }
 
-  get linkCount(): number {
-    return this.#links.size
+  /** Joins the swarm. */
+  start(): void {
+    const { host, store, origins } = this.#init
+    if (!store.wanted.isFull) this.handle({ type: 'wantedChanged', wanted: store.wanted.clone() })
+    this.#stopListening = host.listen(this.#listener)
+    this.#discovery.start()
+    this.setOrigins(origins)
+    this.handle({ type: 'tick' })
   }
 
   get peers(): ReadonlyMap<string, PeerLink> {
     return this.#links
   }
 
-  discover(peer: string, addresses: readonly string[], source: PeerSource, seeder?: boolean): void {
-    if (peer === this.#init.host.peer) return
-    if (addresses.length > 0) this.#book.record(peer, addresses)
-    this.handle(
-      seeder === undefined ? { type: 'peerDiscovered', peer, source } : { type: 'peerDiscovered', peer, source, seeder }
-    )
+  get tried(): Discovery['tried'] {
+    return this.#discovery.tried
   }
 
-  /** Hands an input to the engine and performs its outputs. */
-  handle(input: Input): void {
-    this.#queue.push(input)
-    if (this.#draining) return
-    this.#draining = true
+  discover(peer: string, addresses: readonly string[], source: PeerSource): void {
+    this.#discovery.discover(peer, addresses, source)
+  }
+
+  /**
+   * Hands an input to the engine and performs its outputs. True when these say that the piece which the input told of is to be verified and stored:
+   * its bytes are the caller's, and so is that work.
+   */
+  handle(input: Input): boolean {
+    if (this.#closing.signal.aborted) return false
+    let isAccepted = false
     try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        if (this.#closing.signal.aborted) break
-        for (const output of this.engine.handle(next, performance.now())) this.#perform(output)
+      for (const output of this.engine.handle(input, this.#init.clock.nowMs())) {
+        if (output.type === 'acceptPiece' || output.type === 'acceptOriginPiece') isAccepted = true
+        else if (output.type !== 'dropPiece') this.#outputs.push(output)
       }
+      this.#performAll()
     } catch (err) {
       this.#init.events.onBug(err)
-    } finally {
-      this.#draining = false
     }
     this.#schedule()
+    return isAccepted
   }
 
   /** The store can no longer vouch for these pieces. */
@@ -211,10 +179,9 @@ export class SwarmDriver {
     this.#init.events.onPieceLost(pieces, message)
   }
 
-  /** URLs of the content's origins, in place of those before. */
+  /** URLs of the content's origins, which replace those before. */
   setOrigins(urls: readonly string[]): void {
     if (this.#closing.signal.aborted || (urls.length === 0 && this.#origin === undefined)) return
-    this.#isOfUse.resolve()
     if (this.#origin !== undefined) {
       this.#origin.setUrls(urls)
       return
@@ -239,34 +206,18 @@ export class SwarmDriver {
     return this.#origin?.describe()
   }
 
-  setOriginRate(bytesPerSecond: number): void {
-    this.#origin?.setRate(bytesPerSecond)
-  }
-
-  /** Leaves the swarm: withdraws, says goodbye, stops all timers. The store stays open. */
+  /** Leaves the swarm: withdraws, says goodbye, stops the timer. The store stays open. */
   async close(reason: string): Promise<void> {
     if (this.#closing.signal.aborted) return
     this.handle({ type: 'leaving' })
     this.#closing.abort()
-    clearTimeout(this.#timer)
-    for (const stop of this.#stops) stop()
-    this.#topic?.leave()
+    this.#stopTimer()
+    this.#stopListening()
+    this.#serving.close()
     for (const link of this.#links.values()) link.close(reason)
     this.#links.clear()
     await this.#origin?.close()
-    await this.#init.host.router.withdraw(this.#init.root).catch(() => {})
-  }
-
-  get #listener(): SwarmListener {
-    const { root, geometry, labels, pieceList } = this.#init
-    return {
-      root,
-      hello: { type: 'hello', version: WIRE_VERSION, pieceCount: geometry.pieceCount, labels },
-      maxPieceBytes: geometry.pieceLength,
-      accepts: peer => !this.#closing.signal.aborted && this.engine.accepts(peer, performance.now()),
-      onLink: link => this.#handleLink(link),
-      pieceList: () => pieceList
-    }
+    await this.#discovery.withdraw()
   }
 
   #handleLink(link: PeerLink): void {
@@ -281,13 +232,16 @@ export class SwarmDriver {
       return
     }
     this.#links.set(peer, link)
-    this.#record(peer, link)
+    this.traffic.of(link, this.#init.clock.nowMs())
     const rttMs = this.#init.host.rttMs(peer)
     const joined: Input = { type: 'peerJoined', peer, initiator: link.initiator, labels: link.hello.labels }
     this.handle(rttMs === undefined ? joined : { ...joined, rttMs })
     this.#init.events.onPeer(peer, 'joined')
     link.start({
-      onMessage: message => this.#handleMessage(peer, message),
+      onMessage: message => {
+        this.#discovery.handleTold(message)
+        this.handle({ type: 'messageReceived', peer, message })
+      },
       onPiece: (header, data) => this.#handlePiece(link, header.piece, data),
       onClose: reason => {
         if (this.#links.get(peer) !== link) return
@@ -298,355 +252,148 @@ export class SwarmDriver {
     })
   }
 
-  async #handleOriginPiece(piece: number, data: Uint8Array): Promise<void> {
-    const nowMs = performance.now()
-    this.originMeter.record(data.byteLength, nowMs)
-    this.down.record(data.byteLength, nowMs)
-    const arriving = { piece, data, stored: Promise.resolve() }
-    this.#fromOrigin = arriving
-    this.handle({ type: 'originReceived', piece })
-    if (this.#fromOrigin === arriving) {
-      this.bytesWasted += data.byteLength
-      this.#init.host.buffers.give(data)
-      this.#fromOrigin = undefined
-    }
-    await arriving.stored
-  }
-
-  #handleMessage(peer: string, message: Message): void {
-    if (message.type === 'keepers')
-      for (const keeper of message.keepers) this.discover(keeper.peer, keeper.addresses, 'neighbour')
-    if (message.type === 'peers') {
-      for (const { peer: other, addresses } of message.peers) {
-        if (other !== this.#init.host.peer) this.#book.record(other, addresses)
-      }
-    }
-    this.handle({ type: 'messageReceived', peer, message })
-  }
-
   #handlePiece(link: PeerLink, piece: number, data: Uint8Array): void {
     const { peer } = link
-    const nowMs = performance.now()
-    this.down.record(data.byteLength, nowMs)
-    this.#record(peer, link).down.record(data.byteLength, nowMs)
-    this.#arriving = { peer, piece, data }
-    this.handle({ type: 'pieceReceived', peer, piece, bytes: data.byteLength })
-    // Outputs of that input were performed (links deliver outside of `handle`), so what is still here was neither taken nor dropped.
-    if (this.#arriving !== undefined) {
-      this.bytesWasted += data.byteLength
-      this.#arriving = undefined
-    }
+    this.traffic.recordReceived(link, data.byteLength, this.#init.clock.nowMs())
+    if (this.handle({ type: 'pieceReceived', peer, piece, bytes: data.byteLength })) void this.#store(peer, piece, data)
+    else this.#discard(data)
   }
 
-  #handleGossip(gossip: AvailabilityGossip): void {
-    if (gossip.peer === this.#init.host.peer || gossip.pieceCount !== this.#init.geometry.pieceCount) return
-    this.tried.gossip++
-    this.discover(gossip.peer, gossip.addresses, 'gossip')
-    try {
-      this.handle({
-        type: 'availabilityGossiped',
-        peer: gossip.peer,
-        have: Bitfield.fromBytes(gossip.bits, gossip.pieceCount)
-      })
-    } catch (err) {
-      if (!(err instanceof RangeError)) throw err // a malformed bitfield is the gossiper's fault; nothing to do
-    }
+  /** Resolves when the piece is stored or was thrown away: the origin's next ones wait for that. */
+  async #handleOriginPiece(piece: number, data: Uint8Array): Promise<void> {
+    this.traffic.recordFromOrigin(data.byteLength, this.#init.clock.nowMs())
+    if (this.handle({ type: 'originReceived', piece })) await this.#store(undefined, piece, data)
+    else this.#discard(data)
   }
 
-  #perform(output: Output): void {
-    switch (output.type) {
-      case 'send':
-        this.#links.get(output.peer)?.send(this.#withAddresses(output.message))
-        break
-      case 'broadcast':
-        for (const link of this.#links.values()) link.send(output.message)
-        break
-      case 'servePiece':
-        void this.#serve(output.peer, output.piece, output.isUrgent)
-        break
-      case 'cancelServe':
-        this.#cancelled.add(`${output.peer} ${output.piece}`)
-        break
-      case 'acceptPiece': {
-        const arriving = this.#arriving
-        this.#arriving = undefined
-        if (arriving?.piece !== output.piece) throw new Error(`engine accepted piece ${output.piece}, which did not just arrive`)
-        void this.#store(arriving.peer, arriving.piece, arriving.data)
-        break
-      }
-      case 'fetchFromOrigin':
-        this.#origin?.fetch(output.pieces)
-        break
-      case 'cancelFromOrigin':
-        this.#origin?.cancel(output.pieces)
-        break
-      case 'acceptOriginPiece': {
-        const arriving = this.#fromOrigin
-        this.#fromOrigin = undefined
-        if (arriving?.piece !== output.piece) throw new Error(`engine accepted piece ${output.piece}, which no origin just gave`)
-        arriving.stored = this.#store(undefined, arriving.piece, arriving.data)
-        break
-      }
-      case 'dropPiece':
-        if (this.#arriving?.piece === output.piece) {
-          this.bytesWasted += this.#arriving.data.byteLength
-          this.#init.host.buffers.give(this.#arriving.data)
-          this.#arriving = undefined
-        }
-        break
-      case 'disconnect': {
-        const link = this.#links.get(output.peer)
-        if (output.banMs > 0) {
-          this.#init.host.ban(output.peer, Date.now() + output.banMs)
-          this.#init.events.onPeer(output.peer, 'banned', output.reason)
-        }
-        link?.close(output.reason)
-        break
-      }
-      case 'dial':
-        void this.#dial(output.peer)
-        break
-      case 'findPeers':
-        this.#findPeers()
-        break
-      case 'publishAvailability':
-        this.#publish()
-        break
-      case 'completed':
-        this.#isOfUse.resolve()
-        this.#init.events.onCompleted()
-        this.#publish()
-        break
-    }
+  #discard(data: Uint8Array): void {
+    this.traffic.bytesWasted += data.byteLength
+    this.#init.host.buffers.give(data)
   }
 
-  /** The engine names neighbours by key only; their addresses are added here, and those without any are left out. */
-  #withAddresses(message: Message): Message {
-    if (message.type === 'keepers') {
-      return {
-        type: 'keepers',
-        keepers: message.keepers.map(keeper => ({ ...keeper, addresses: this.#addressesOf(keeper.peer) }))
-      }
-    }
-    if (message.type !== 'peers') return message
-    const peers = message.peers
-      .map(told => ({ ...told, addresses: this.#addressesOf(told.peer) }))
-      .filter(({ addresses }) => addresses.length > 0)
-    return { type: 'peers', peers }
-  }
-
-  #addressesOf(peer: string): string[] {
-    const { host } = this.#init
-    if (peer === host.peer) return host.addresses().map(address => address.replace(/\/p2p\/[^/]+$/, ''))
-    const known = this.#book.of(peer)
-    // Whoever dialled us is in no book, but said where it listens.
-    return known.length > 0 ? known : host.addressesOf(peer)
-  }
-
-  async #serve(peer: string, piece: number, isUrgent: boolean): Promise<void> {
-    const link = this.#links.get(peer)
-    const { uploadSlots, uploadCount, host, geometry, store } = this.#init
-    let sent = 0
-    await uploadSlots.acquire()
-    try {
-      if (link === undefined || this.#cancelled.delete(`${peer} ${piece}`)) return
-      const buffer = host.buffers.take(geometry.pieceBytes(piece))
-      const data = await store.read(piece, buffer)
-      if (this.#cancelled.delete(`${peer} ${piece}`) || this.#closing.signal.aborted) {
-        host.buffers.give(buffer)
-        return
-      }
-      const isTaken = await uploadCount.during(() => link.sendPiece({ piece, bytes: data.byteLength }, data, isUrgent))
-      if (isTaken) host.buffers.give(buffer)
-      sent = data.byteLength
-      const nowMs = performance.now()
-      this.lastServedMs = nowMs
-      this.up.record(sent, nowMs)
-      this.#record(peer, link).up.record(sent, nowMs)
-    } catch (err) {
-      if (err instanceof PieceLostError) {
-        this.losePieces(err)
-      } else if (this.#links.has(peer)) {
-        // A link that ended while we sent is told by its onClose; what is left is the disk.
-        this.#init.events.onReadFailed(err)
-      }
-    } finally {
-      uploadSlots.release()
-      this.#cancelled.delete(`${peer} ${piece}`)
-      this.handle({ type: 'pieceServed', peer, piece, bytes: sent })
-      this.#separatePieces()
-    }
-  }
-
-  /** Where a piece takes our uplink long it holds up what is said behind it: a connection more for each neighbour is worth it then. */
-  #separatePieces(): void {
-    if (!this.engine.isUplinkSlow) return
-    let asked = 0
-    for (const link of this.#links.values()) {
-      if (link.separatePieces()) asked++
-      if (asked === LANES_PER_PIECE) return
-    }
-  }
-
+  /** Verifies and stores a piece that the engine accepted. Never rejects. */
   async #store(peer: string | undefined, piece: number, data: Uint8Array): Promise<void> {
     const from = peer === undefined ? {} : { peer }
     try {
       if (await this.#init.store.write(piece, data)) {
         this.handle({ type: 'pieceVerified', piece, ...from })
         this.#init.events.onPieceVerified(piece, peer)
-        this.#separatePieces()
       } else {
-        this.bytesWasted += data.byteLength
+        this.traffic.bytesWasted += data.byteLength
         this.handle({ type: 'pieceCorrupt', piece, ...from })
         if (peer === undefined) this.#origin?.reportCorrupt(piece)
       }
       // Not after a failure: a write of another part may still be under way.
       this.#init.host.buffers.give(data)
     } catch (err) {
-      this.bytesWasted += data.byteLength
+      this.traffic.bytesWasted += data.byteLength
       this.handle({ type: 'storeFailed', piece, ...from, reason: (err as Error).message })
       this.#init.events.onStoreFailed(err)
     }
   }
 
-  async #dial(peer: string): Promise<void> {
-    this.tried.dials++
+  #handleServed(peer: string, piece: number, bytes: number, link: PeerLink | undefined): void {
+    if (link !== undefined && bytes > 0) this.traffic.recordSent(link, bytes, this.#init.clock.nowMs())
+    this.handle({ type: 'pieceServed', peer, piece, bytes })
+  }
+
+  /** Performing may lead to inputs, whose outputs come behind those that wait. */
+  #performAll(): void {
+    if (this.#isPerforming) return
+    this.#isPerforming = true
     try {
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)])
-      const link = await this.#init.host.connect(peer, this.#book.of(peer), this.#listener, signal)
+      for (let next = this.#outputs.shift(); next !== undefined; next = this.#outputs.shift()) this.#perform(next)
+    } finally {
+      this.#isPerforming = false
+    }
+  }
+
+  #perform(output: Output): void {
+    switch (output.type) {
+      case 'send':
+        this.#links.get(output.peer)?.send(this.#discovery.withAddresses(output.message))
+        return
+      case 'broadcast':
+        for (const link of this.#links.values()) link.send(output.message)
+        return
+      case 'servePiece':
+        void this.#serving.serve(output.peer, output.piece, output.isUrgent)
+        return
+      case 'cancelServe':
+        this.#serving.cancel(output.peer, output.piece)
+        return
+      case 'fetchFromOrigin':
+        this.#origin?.fetch(output.pieces)
+        return
+      case 'cancelFromOrigin':
+        this.#origin?.cancel(output.pieces)
+        return
+      case 'disconnect':
+        if (output.banMs > 0) {
+          this.#init.host.ban(output.peer, output.banMs)
+          this.#init.events.onPeer(output.peer, 'banned', output.reason)
+        }
+        this.#links.get(output.peer)?.close(output.reason)
+        return
+      case 'dial':
+        void this.#dial(output.peer)
+        return
+      case 'openPieceConnection':
+        void this.#openPieceConnection(output.peer)
+        return
+      case 'findPeers':
+        void this.#discovery.findPeers()
+        return
+      case 'listenToGossip':
+        this.#discovery.listenToGossip()
+        return
+      case 'announce':
+        void this.#discovery.announce()
+        return
+      case 'publishAvailability':
+        void this.#discovery.publish()
+        return
+      case 'withdraw':
+        void this.#discovery.withdraw()
+        return
+      case 'completed':
+        this.#init.events.onCompleted()
+        return
+      // `acceptPiece`, `acceptOriginPiece` and `dropPiece` are answers of `handle`.
+    }
+  }
+
+  async #dial(peer: string): Promise<void> {
+    this.dials.tried++
+    try {
+      const addresses = this.#discovery.whereIs(peer)
+      const link = await this.#init.host.connect(peer, addresses, this.#listener, this.#closing.signal)
       if (this.#links.get(peer) !== link) this.#handleLink(link)
     } catch (err) {
       if (this.#closing.signal.aborted) return
-      this.tried.dialsFailed++
-      this.tried.lastDialError = (err as Error).message
+      this.dials.failed++
+      this.dials.lastError = (err as Error).message
       this.handle({ type: 'dialFailed', peer, reason: (err as Error).message })
     }
   }
 
-  /** Lets others know of us. Never rejects. */
-  async #tell(): Promise<void> {
-    const { host, root, store, origins } = this.#init
-    const { signal } = this.#closing
-    try {
-      if (store.have.count > 0 || origins.length > 0) this.#isOfUse.resolve()
-      await Promise.race([this.#isOfUse.promise, sleep(LISTEN_AFTER_MS, undefined, { signal, ref: false })])
-      void host
-        .join(root, gossip => this.#handleGossip(gossip))
-        .then(
-          topic => {
-            if (signal.aborted) topic.leave()
-            else {
-              this.#topic = topic
-              if (store.have.count > 0) this.#publish()
-            }
-          },
-          () => {}
-        )
-      const announceMs = ANNOUNCE_AFTER_MS * (1 + Math.random())
-      await Promise.race([this.#isOfUse.promise, sleep(announceMs, undefined, { signal, ref: false })])
-      if (store.have.count === 0 && this.#links.size < ENOUGH_LINKS) this.#publish()
-      // The router repeats and renews it until `withdraw`.
-      await host.router.announce(root, signal)
-    } catch {
-      // We left, or it could not be told; the router tries again by itself.
-    }
+  async #openPieceConnection(peer: string): Promise<void> {
+    const link = this.#links.get(peer)
+    if (link !== undefined && !(await link.separatePieces())) this.handle({ type: 'pieceConnectionFailed', peer })
   }
 
-  #findPeers(): void {
-    if (this.#finding || this.#closing.signal.aborted) return
-    this.#finding = true
-    const walked = this.#walk().finally(() => {
-      this.#finding = false
-    })
-    void this.#concludeSearch(walked)
-  }
-
-  /** Never rejects. */
-  async #walk(): Promise<void> {
-    const { host, root, hints } = this.#init
-    for (const hint of hints) this.discover(hint.peer, hint.addresses, hint.source)
-    try {
-      this.tried.dht++
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(FIND_TIMEOUT_MS)])
-      for await (const { peer, addresses } of host.router.find(root, signal)) {
-        this.tried.dhtFound++
-        this.discover(peer, addresses, 'dht')
-      }
-    } catch {
-      // An unanswered walk is no fault: the engine asks again with its own backoff.
-    }
-  }
-
-  /** Tells the engine when a search is over. */
-  async #concludeSearch(walked: Promise<void>): Promise<void> {
-    const { host } = this.#init
-    const isFinal = host.knowsNobody && !host.usesMdns
-    if (!host.knowsNobody) {
-      await within(BOOTSTRAP_PATIENCE_MS, host.bootstrapped)
-      await within(BOOTSTRAP_PATIENCE_MS, this.#announced)
-      await within(SEARCH_PATIENCE_MS, walked)
-      // Of peers that start together, each telling of itself before it looks, all but one find another.
-      if (this.#links.size === 0) await within(SEARCH_PATIENCE_MS, this.#walk())
-    }
-    this.handle({ type: 'searched', isFinal })
-  }
-
-  #publish(): void {
-    const { host, geometry, store } = this.#init
-    this.#topic
-      ?.publish({
-        peer: host.peer,
-        addresses: host.addresses(),
-        pieceCount: geometry.pieceCount,
-        bits: store.have.toBytes()
-      })
-      .catch(() => {})
-  }
-
-  #record(peer: string, link: PeerLink): PeerTraffic {
-    let traffic = this.traffic.get(peer)
-    if (traffic === undefined) {
-      const nowMs = performance.now()
-      traffic = { peer, down: new RateMeter(nowMs), up: new RateMeter(nowMs), address: '', encryption: '' }
-      this.traffic.set(peer, traffic)
-      if (this.traffic.size > MAX_TRAFFIC_RECORDS) {
-        for (const key of this.traffic.keys()) {
-          if (this.#links.has(key)) continue
-          this.traffic.delete(key)
-          break
-        }
-      }
-    }
-    traffic.address = link.remoteAddress
-    traffic.encryption = link.encryption
-    return traffic
-  }
-
-  /** The timer is left alone when it fires too early: setting one anew for every input costs more than looking again. */
+  /** A timer that fires too early is left alone: setting it for every input costs more than looking again. */
   #schedule(): void {
     const deadlineMs = this.#closing.signal.aborted ? undefined : this.engine.deadlineMs()
     if (deadlineMs === undefined || deadlineMs >= this.#timerMs) return
-    clearTimeout(this.#timer)
+    this.#stopTimer()
     this.#timerMs = deadlineMs
-    this.#timer = setTimeout(() => this.#handleTimer(), Math.max(1, Math.ceil(deadlineMs - performance.now())))
+    this.#stopTimer = this.#init.clock.setDeadline(deadlineMs, () => this.#handleTimer())
   }
 
   #handleTimer(): void {
     this.#timerMs = Number.POSITIVE_INFINITY
-    if (performance.now() >= (this.engine.deadlineMs() ?? Number.POSITIVE_INFINITY)) this.handle({ type: 'tick' })
+    if (this.#init.clock.nowMs() >= (this.engine.deadlineMs() ?? Number.POSITIVE_INFINITY)) this.handle({ type: 'tick' })
     else this.#schedule()
   }
-}
-
-/** Resolves with the promise, or after so long; time in which this process was too busy to hear an answer does not count. */
-async function within(ms: number, promise: Promise<void>): Promise<void> {
-  const expired = Promise.withResolvers<void>()
-  let timer: NodeJS.Timeout
-  const wait = (startedMs: number): void => {
-    if (performance.now() - startedMs < 1.25 * ms) expired.resolve()
-    else timer = setTimeout(wait, ms, performance.now())
-  }
-  timer = setTimeout(wait, ms, performance.now())
-  await Promise.race([promise, expired.promise])
-  clearTimeout(timer)
 }

@@ -19,7 +19,6 @@ export function resolveNodeOptions(options: Partial<NodeOptions> = {}): Resolved
     bootstrap: [],
     mdns: true,
     dht: true,
-    servesDht: true,
     encryption: 'tls',
     uploadBytesPerSecond: 0,
     downloadBytesPerSecond: 0,

@@ -5,6 +5,7 @@
  * timer behind. Created by node.ts; the work is done by driver.ts (peers) and the store (disk).
  */
 
+import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { Geometry } from '../content/geometry.ts'
 import { formatLink } from '../content/link.ts'
@@ -13,6 +14,8 @@ import type { SwarmSnapshot } from '../engine/snapshot.ts'
 import { InvalidOptionsError, NoPeersError, type OriginError, StalledError, StoreError, SwarmError } from '../errors.ts'
 import type { Host } from '../network/types.ts'
 import { PieceLostError, type PieceStore } from '../store/piece-store.ts'
+import { createRandom } from '../util/random.ts'
+import { SYSTEM_CLOCK } from './clock.ts'
 import { type DriverInit, SwarmDriver } from './driver.ts'
 import { checkOrigins } from './origin-fetcher.ts'
 import type { OriginSnapshot, PeerSnapshot, Transfer, TransferEvents, TransferLimits, TransferSnapshot } from './types.ts'
@@ -119,6 +122,8 @@ export class SwarmTransfer implements Transfer {
       geometry: this.#geometry,
       store: init.store,
       labels: init.labels,
+      clock: SYSTEM_CLOCK,
+      random: createRandom(randomBytes(4).readUInt32LE()),
       engine: init.engine,
       uploadBudget: init.uploadBudget,
       downloadBudget: init.downloadBudget,
@@ -182,10 +187,10 @@ export class SwarmTransfer implements Transfer {
   snapshot(): TransferSnapshot {
     const nowMs = performance.now()
     const engine = this.#driver.engine.snapshot()
-    const downloadRate = this.#driver.down.rate(nowMs)
+    const downloadRate = this.#driver.traffic.down.rate(nowMs)
     const bytesLeft = this.#bytesWanted - this.#bytesDone
     const peers: PeerSnapshot[] = []
-    for (const traffic of this.#driver.traffic.values()) {
+    for (const traffic of this.#driver.traffic.peers.values()) {
       const neighbour = engine.peers.find(({ peer }) => peer === traffic.peer)
       peers.push({
         peer: traffic.peer,
@@ -204,19 +209,19 @@ export class SwarmTransfer implements Transfer {
     return {
       root: this.root,
       name: this.manifest.name,
-      state: isDownloading && this.#driver.linkCount === 0 && this.#driver.originMeter.total === 0 ? 'finding' : this.#state,
+      state: isDownloading && this.#driver.peers.size === 0 && this.#driver.traffic.origin.total === 0 ? 'finding' : this.#state,
       bytesTotal: this.#bytesWanted,
       bytesDone: this.#bytesDone,
       pieceCount: this.#piecesWanted,
       piecesDone: this.#piecesDone,
       downloadRate,
-      uploadRate: this.#driver.up.rate(nowMs),
+      uploadRate: this.#driver.traffic.up.rate(nowMs),
       etaMs: isDownloading && downloadRate > 0 ? (bytesLeft / downloadRate) * 1000 : undefined,
-      neighbours: this.#driver.linkCount,
+      neighbours: this.#driver.peers.size,
       peers,
-      bytesWasted: this.#driver.bytesWasted,
-      bytesDownloaded: this.#driver.down.total,
-      bytesUploaded: this.#driver.up.total,
+      bytesWasted: this.#driver.traffic.bytesWasted,
+      bytesDownloaded: this.#driver.traffic.down.total,
+      bytesUploaded: this.#driver.traffic.up.total,
       origin: this.#originSnapshot(engine, nowMs),
       waitingFor: isDownloading && bytesLeft > 0 ? this.#waitingFor(engine.waitingFor) : undefined
     }
@@ -225,7 +230,7 @@ export class SwarmTransfer implements Transfer {
   #originSnapshot({ keepers, isKeeper }: SwarmSnapshot, nowMs: number): OriginSnapshot | undefined {
     const urls = this.#driver.origins
     if (urls === undefined) return undefined
-    const { originMeter } = this.#driver
+    const { origin: originMeter } = this.#driver.traffic
     return { bytes: originMeter.total, rate: originMeter.rate(nowMs), isKeeper, keepers: keepers.length, urls }
   }
 
@@ -331,7 +336,7 @@ export class SwarmTransfer implements Transfer {
     const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
     while (!stop.aborted) {
       const nowMs = performance.now()
-      const idleSinceMs = Math.max(startedMs, this.#driver.lastServedMs)
+      const idleSinceMs = Math.max(startedMs, this.#driver.traffic.lastServedMs)
       const untilMs = Math.min(idleSinceMs + idleMs, startedMs + maxMs)
       if (nowMs >= untilMs || !this.#driver.engine.isNeeded()) return
       await new Promise<void>(resolve => {
@@ -414,7 +419,7 @@ export class SwarmTransfer implements Transfer {
       const { err, sinceMs } = this.#originFailure
       const quietMs = performance.now() - Math.max(sinceMs, this.#lastPieceMs)
       // With peers about the pieces may come all the same.
-      if (quietMs > (this.#driver.linkCount === 0 ? ORIGIN_GRACE_MS : ORIGIN_GRACE_WITH_PEERS_MS)) {
+      if (quietMs > (this.#driver.peers.size === 0 ? ORIGIN_GRACE_MS : ORIGIN_GRACE_WITH_PEERS_MS)) {
         this.#fail(err)
         return
       }
@@ -428,20 +433,22 @@ export class SwarmTransfer implements Transfer {
       )
       return
     }
-    if (this.#state === 'downloading' || this.#driver.linkCount > 0) this.#scheduleProgress()
+    if (this.#state === 'downloading' || this.#driver.peers.size > 0) this.#scheduleProgress()
   }
 
   #waitingFor(engineSays: string | undefined): string | undefined {
-    if (this.#originFailure !== undefined && this.#driver.linkCount === 0) return this.#originFailure.err.message
-    if (this.#driver.origins !== undefined && this.#originFailure === undefined && this.#driver.linkCount === 0) return engineSays
-    if (this.#driver.linkCount > 0) return engineSays
+    if (this.#originFailure !== undefined && this.#driver.peers.size === 0) return this.#originFailure.err.message
+    if (this.#driver.origins !== undefined && this.#originFailure === undefined && this.#driver.peers.size === 0)
+      return engineSays
+    if (this.#driver.peers.size > 0) return engineSays
     return `no peer is connected (${this.#whatWasTried()})`
   }
 
   #whatWasTried(): string {
-    const { hints, dht, dhtFound, mdns, dials, dialsFailed, lastDialError } = this.#driver.tried
+    const { hints, dht, dhtFound, mdns } = this.#driver.tried
+    const { dials } = this.#driver
     const tried = [`${hints} given peer(s)`, `DHT asked ${dht} time(s), ${dhtFound} found`, `mDNS saw ${mdns}`]
-    if (dialsFailed > 0) tried.push(`${dialsFailed} of ${dials} connection(s) failed, the last with "${lastDialError}"`)
+    if (dials.failed > 0) tried.push(`${dials.failed} of ${dials.tried} connection(s) failed, the last with "${dials.lastError}"`)
     return `tried ${tried.join('; ')}`
   }
 

@@ -61,7 +61,7 @@ export class Connections {
 
   #isTaken(from: SimPeer, to: SimPeer): boolean {
     if (!to.isUp || from.unnoticed.has(to.key) || to.unnoticed.has(from.key) || !this.isReachable(from, to)) return false
-    return to.actor.accepts(from.key, this.#parts.schedule.nowMs)
+    return to.swarm.accepts(from.key, this.#parts.schedule.nowMs)
   }
 
   #failDial(from: SimPeer, key: string, to: SimPeer | undefined): void {
@@ -71,13 +71,23 @@ export class Connections {
     schedule.on(from.machine, schedule.nowMs + (isAnswered ? latency.meanMs : DIAL_TIMEOUT_MS), () => engines.hand(from, input))
   }
 
-  /** The peer's engine ends the connection: it is gone at once here, and after its delay there. */
+  /** Opens one more connection for the pieces that the peer sends to a neighbour. */
+  openPieceConnection(peer: SimPeer, key: string): void {
+    const { schedule, latency } = this.#parts
+    const stream = peer.streams.get(key)
+    if (stream === undefined) return
+    schedule.on(peer.machine, schedule.nowMs + DIAL_DELAYS * latency.draw(), () => {
+      stream.hasPieceConnection = true
+    })
+  }
+
+  /** The peer's engine ends the connection: it is gone at once here, and after its delay there, behind what was said before. */
   disconnect(peer: SimPeer, key: string, reason: string): void {
     const stream = peer.streams.get(key)
     if (stream === undefined) return
     const { schedule } = this.#parts
     this.#close(peer, stream)
-    schedule.at(schedule.nowMs, () => this.#closeOther(stream, reason, stream.delayMs))
+    schedule.at(schedule.nowMs + stream.delayMs, () => this.#closeOther(stream, reason, 0))
   }
 
   /** Ends all connections of a peer that goes. `isClean`: it says so; else others notice by themselves. */

@@ -34,18 +34,13 @@ export class Disk {
 
   /** `from`: the peer that sent it; undefined: the origin. */
   verify(peer: SimPeer, piece: number, from: SimPeer | undefined): void {
-    const { machine } = peer
-    let doneMs = this.#schedule.nowMs + this.#verifyMs * this.#random.nextBetween(0.8, 1.2)
-    if (machine.diskRate !== undefined) {
-      doneMs = Math.max(doneMs, machine.diskFreeMs) + this.#geometry.pieceBytes(piece) / machine.diskRate
-      machine.diskFreeMs = doneMs
-    }
-    this.#schedule.on(machine, doneMs, () => this.#handleVerified(peer, piece, from))
+    const delayMs = this.#verifyMs * this.#random.nextBetween(0.8, 1.2)
+    this.#schedule.on(peer.machine, this.#schedule.nowMs + delayMs, () => this.#handleVerified(peer, piece, from))
   }
 
   #handleVerified(peer: SimPeer, piece: number, from: SimPeer | undefined): void {
     if (!peer.isUp) return
-    if (from?.role === 'corrupter') {
+    if (from?.behaviour === 'corrupter') {
       peer.bytesWasted += this.#geometry.pieceBytes(piece)
       this.#engines.hand(peer, { type: 'pieceCorrupt', piece, peer: from.key })
       return

@@ -1,7 +1,6 @@
 /** Hands inputs to the engines of simulated peers, shows the checkers what they answer, and wakes them at their deadlines. */
 
-import type { Input } from '../engine/types.ts'
-import type { ActorOutput } from './actor.ts'
+import type { Input, Output } from '../engine/types.ts'
 import type { Checker } from './checkers/checker.ts'
 import type { SimPeer } from './peer.ts'
 import type { Schedule } from './schedule.ts'
@@ -13,13 +12,9 @@ const SHORTEST_TIMER_MS = 0.05
 export class Engines {
   readonly #schedule: Schedule
   readonly #checkers: readonly Checker[]
-  readonly #perform: (peer: SimPeer, outputs: readonly ActorOutput[]) => void
+  readonly #perform: (peer: SimPeer, outputs: readonly Output[]) => void
 
-  constructor(
-    schedule: Schedule,
-    checkers: readonly Checker[],
-    perform: (peer: SimPeer, outputs: readonly ActorOutput[]) => void
-  ) {
+  constructor(schedule: Schedule, checkers: readonly Checker[], perform: (peer: SimPeer, outputs: readonly Output[]) => void) {
     this.#schedule = schedule
     this.#checkers = checkers
     this.#perform = perform
@@ -54,17 +49,14 @@ export class Engines {
     this.hand(peer, TICK)
   }
 
-  /** Only honest peers are checked. */
-  #handle(peer: SimPeer, input: Input): readonly ActorOutput[] {
-    const { swarm, role } = peer
-    if (swarm === undefined || role !== undefined) return peer.actor.handle(input, this.#schedule.nowMs)
-    const outputs = swarm.handle(input, this.#schedule.nowMs)
+  #handle(peer: SimPeer, input: Input): readonly Output[] {
+    const outputs = peer.swarm.handle(input, this.#schedule.nowMs)
     for (const checker of this.#checkers) checker.handled?.(peer, input, outputs)
     return outputs
   }
 
   #wakeAtDeadline(peer: SimPeer): void {
-    const deadlineMs = peer.actor.deadlineMs()
+    const deadlineMs = peer.swarm.deadlineMs()
     if (deadlineMs !== undefined && deadlineMs < peer.timerMs) this.#setTimer(peer, deadlineMs)
   }
 
@@ -77,7 +69,7 @@ export class Engines {
   #wake(peer: SimPeer, atMs: number): void {
     if (peer.timerMs !== atMs || !peer.isUp) return
     peer.timerMs = Number.POSITIVE_INFINITY
-    const deadlineMs = peer.actor.deadlineMs()
+    const deadlineMs = peer.swarm.deadlineMs()
     if (deadlineMs !== undefined && deadlineMs > atMs) this.#setTimer(peer, deadlineMs)
     else this.tick(peer)
   }

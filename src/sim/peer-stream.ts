@@ -17,6 +17,8 @@ export class PeerStream {
   readonly waiting: { message: Message; afterPieces: number }[] = []
   /** When this end's downlink has taken the last piece that came; messages behind it are not read before. */
   takenMs = 0
+  /** Our pieces have a connection of their own: messages neither wait for them here nor behind them there. */
+  hasPieceConnection = false
   isOpen = true
 
   /** Makes both ends. */

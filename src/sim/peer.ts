@@ -3,20 +3,17 @@
  */
 
 import type { Bitfield } from '../content/bitfield.ts'
-import type { EngineOptions } from '../engine/options.ts'
 import type { Swarm } from '../engine/swarm.ts'
-import type { Actor } from './actor.ts'
 import type { Machine, MachineSpec } from './machine.ts'
 import type { PeerStream } from './peer-stream.ts'
-import type { RoleName } from './roles/role-names.ts'
+
+/** How a peer treats others. `corrupter` sends wrong bytes; `free-rider` takes and never offers; `silent` offers, and never sends. */
+export type Behaviour = 'honest' | 'corrupter' | 'free-rider' | 'silent'
 
 export interface PeerSpec {
   readonly machine: MachineSpec
   readonly content: number
-  /** Absent: an honest peer like any other. */
-  readonly role?: RoleName
-  /** Options of its engine, where they are not those of all. */
-  readonly engine?: Partial<EngineOptions>
+  readonly behaviour: Behaviour
   readonly isSeeder: boolean
   readonly joinMs: number
 }
@@ -27,17 +24,12 @@ export class SimPeer {
   readonly machine: Machine
   /** Which content it shares: 0 for the first. */
   readonly content: number
-  /** Undefined: honest. */
-  readonly role: RoleName | undefined
+  readonly behaviour: Behaviour
   readonly isSeeder: boolean
   readonly joinMs: number
   /** Ground truth: pieces verified here. */
   readonly verified: Bitfield
-  readonly actor: Actor
-  /** Its engine; undefined where the actor is none. */
-  readonly swarm: Swarm | undefined
-  /** What the world made it from. */
-  readonly spec: PeerSpec
+  swarm: Swarm
   readonly streams = new Map<string, PeerStream>()
   /** Peers whose connection ended without this one having noticed yet. */
   readonly unnoticed = new Set<string>()
@@ -49,28 +41,29 @@ export class SimPeer {
   bytesReceived = 0
   bytesWasted = 0
   announcedMs = Number.POSITIVE_INFINITY
-  isFinding = false
+  /** It hears what is gossiped. */
+  isListening = false
   /** Pieces asked of the origin, and when their first byte comes. */
   readonly fromOrigin = new Map<number, number>()
 
   constructor(init: {
     index: number
     machine: Machine
-    spec: PeerSpec
+    content: number
+    behaviour: Behaviour
+    isSeeder: boolean
+    joinMs: number
     verified: Bitfield
-    actor: Actor
-    swarm: Swarm | undefined
+    swarm: Swarm
   }) {
     this.key = init.machine.key
     this.index = init.index
     this.machine = init.machine
-    this.spec = init.spec
-    this.content = init.spec.content
-    this.role = init.spec.role
-    this.isSeeder = init.spec.isSeeder
-    this.joinMs = init.spec.joinMs
+    this.content = init.content
+    this.behaviour = init.behaviour
+    this.isSeeder = init.isSeeder
+    this.joinMs = init.joinMs
     this.verified = init.verified
-    this.actor = init.actor
     this.swarm = init.swarm
   }
 }

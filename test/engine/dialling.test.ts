@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Swarm } from '../../src/engine/swarm.ts'
-import type { Input } from '../../src/engine/types.ts'
+import type { Input, Output } from '../../src/engine/types.ts'
 import { swarmOf, tickUntil } from './world.ts'
 
 const HANDSHAKE_MS = 2000
@@ -59,15 +59,19 @@ describe('dialling', () => {
     assert.ok(inTenSeconds <= ENOUGH, `${inTenSeconds} at once`)
   })
 
-  it('looks for peers until it has as many as it would dial, and some to replace them', () => {
-    const searches = (neighbours: number, spare: number): number => {
+  it('looks for peers while it knows too few to replace those that it may lose', () => {
+    const searches = (spare: number): number => {
       const swarm = swarmOf(128, [])
-      for (let i = 0; i < neighbours; i++) swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0)
-      for (let i = 0; i < spare; i++) swarm.handle({ type: 'peerDiscovered', peer: `s${i}`, source: 'dht' }, 1)
-      return tickUntil(swarm, 0, 60_000).filter(({ type }) => type === 'findPeers').length
+      const outputs: Output[] = []
+      for (let i = 0; i < 16; i++)
+        outputs.push(...swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0))
+      for (let i = 0; i < spare; i++) outputs.push(...swarm.handle({ type: 'peerDiscovered', peer: `s${i}`, source: 'dht' }, 1))
+      swarm.handle({ type: 'searchEnded', couldAsk: true, mayTurnUp: false }, 2)
+      outputs.push(...tickUntil(swarm, 2, 60_000))
+      return outputs.filter(({ type }) => type === 'findPeers').length
     }
-    assert.ok(searches(16, 0) > 2)
-    assert.equal(searches(16, 4), 0)
+    assert.equal(searches(0), 2)
+    assert.equal(searches(4), 1)
   })
 
   it('stops where more neighbours would bring hardly any piece each', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Swarm } from '../../src/engine/swarm.ts'
 import type { Output } from '../../src/engine/types.ts'
-import { join, PIECE_BYTES, say, swarmOf, World } from './world.ts'
+import { join, PIECE_BYTES, say, sent, swarmOf, World } from './world.ts'
 
 const MOST = 4
 
@@ -21,21 +21,19 @@ const cut = (outputs: readonly Output[]): string[] =>
 describe('a peer that has all neighbours that it may have', () => {
   it('takes a newcomer in place of the one that dialled it first, once those there have had their time', () => {
     const swarm = full(2)
-    assert.equal(swarm.accepts('late', 1000), false)
     assert.deepEqual(cut(newcomer(swarm, 'late', 1000)), ['late'])
-    assert.equal(swarm.accepts('late', 20_000), true)
     assert.deepEqual(cut(newcomer(swarm, 'late', 20_000)), ['n2'])
   })
 
   it('does so now and then, not for everybody who knocks', () => {
     const swarm = full(0)
     newcomer(swarm, 'late', 20_000)
-    assert.equal(swarm.accepts('later', 20_001), false)
-    assert.equal(swarm.accepts('later', 40_000), true)
+    assert.deepEqual(cut(newcomer(swarm, 'later', 20_001)), ['later'])
+    assert.deepEqual(cut(newcomer(swarm, 'later', 40_000)), ['n1'])
   })
 
   it('does so more seldom where its uplink takes seconds for a piece', () => {
-    const acceptsAt = (pieceMs: number, atMs: number): boolean => {
+    const takesAt = (pieceMs: number, atMs: number): boolean => {
       const swarm = swarmOf(16, 'all', { maxNeighbours: MOST })
       for (let i = 0; i < MOST; i++) swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0)
       say(swarm, 'n0', { type: 'bitfield', bits: new Uint8Array(2) })
@@ -44,18 +42,56 @@ describe('a peer that has all neighbours that it may have', () => {
         swarm.handle({ type: 'pieceServed', peer: 'n0', piece, bytes: PIECE_BYTES }, index * pieceMs + 1)
         say(swarm, 'n0', { type: 'have', pieces: [piece] }, (index + 1) * pieceMs)
       }
-      return swarm.accepts('late', atMs)
+      return !cut(newcomer(swarm, 'late', atMs)).includes('late')
     }
-    assert.equal(acceptsAt(100, 9000), false)
-    assert.equal(acceptsAt(100, 20_000), true)
-    assert.equal(acceptsAt(4000, 20_000), false)
-    assert.equal(acceptsAt(4000, 60_000), true)
+    assert.equal(takesAt(100, 9000), false)
+    assert.equal(takesAt(100, 20_000), true)
+    assert.equal(takesAt(4000, 20_000), false)
+    assert.equal(takesAt(4000, 60_000), true)
   })
 
   it('keeps those that it dialled, whoever knocks', () => {
     const swarm = full(MOST)
     for (let nowMs = 20_000; nowMs < 200_000; nowMs += 20_000)
       assert.deepEqual(cut(newcomer(swarm, `late${nowMs}`, nowMs)), [`late${nowMs}`])
+  })
+
+  it('tells those that it turns away where others are: who was turned away before them, then its neighbours', () => {
+    const swarm = full(MOST)
+    const told = (peer: string): string[] =>
+      sent(newcomer(swarm, peer, 1000), 'peers', peer).flatMap(({ peers }) => peers.map(other => other.peer))
+    assert.deepEqual(told('a').sort(), ['n0', 'n1', 'n2', 'n3'])
+    assert.deepEqual(told('b').slice(0, 1), ['a'])
+    for (let i = 0; i < 20; i++) told(`c${i}`)
+    const last = told('last')
+    assert.equal(last.length, 16)
+    assert.equal(last.filter(peer => peer.startsWith('c')).length, 12)
+    assert.ok(last.includes('c19') && !last.includes('last'))
+  })
+
+  it('tells nothing to those that it banned', () => {
+    const swarm = full(MOST)
+    say(swarm, 'n0', { type: 'have', pieces: [99] })
+    assert.deepEqual(sent(newcomer(swarm, 'n0', 1000), 'peers'), [])
+    assert.equal(swarm.accepts('n0', 1000), false)
+  })
+
+  it('is left alone for longer each time by a peer that it turned away', () => {
+    const swarm = swarmOf(16, [])
+    swarm.handle({ type: 'tick' }, 0)
+    swarm.handle({ type: 'peerDiscovered', peer: 'full', source: 'hint' }, 1)
+    const dials: number[] = []
+    for (let nowMs = 100; nowMs < 60_000; nowMs += 100) {
+      for (const output of swarm.handle({ type: 'tick' }, nowMs)) {
+        if (output.type !== 'dial') continue
+        dials.push(nowMs)
+        swarm.handle({ type: 'peerJoined', peer: 'full', initiator: true, labels: {} }, nowMs)
+        swarm.handle({ type: 'peerLeft', peer: 'full', reason: 'no room' }, nowMs + 20)
+      }
+    }
+    const pauses = dials.slice(1).map((dialMs, index) => dialMs - (dials[index] as number))
+    assert.ok(pauses.length >= 3)
+    for (const [index, pauseMs] of pauses.slice(1).entries()) assert.ok(pauseMs > (pauses[index] as number), pauses.join())
   })
 })
 

@@ -31,11 +31,11 @@ describe('a peer with an origin and no neighbour', () => {
   })
 
   it('asks at once when there is nowhere else to look', () => {
-    assert.ok(askedBy([[1, { type: 'searched', isFinal: true }]]) > PIECES / 64)
+    assert.ok(askedBy([[1, { type: 'searchEnded', couldAsk: false, mayTurnUp: false }]]) > PIECES / 64)
   })
 
   it('begins with little of the content when others may turn up, and then takes more', () => {
-    const searched = [1, { type: 'searched', isFinal: false }] as const
+    const searched = [1, { type: 'searchEnded', couldAsk: false, mayTurnUp: true }] as const
     const first = askedBy([searched])
     assert.ok(first > 0 && first <= PIECES / 64, `${first} pieces`)
     const later = askedBy([searched, [700, { type: 'tick' }]])
@@ -45,7 +45,7 @@ describe('a peer with an origin and no neighbour', () => {
 
   it('takes more slowly when its own ticks come late, for then others are late, too', () => {
     const inputs = [
-      [1, { type: 'searched', isFinal: false }],
+      [1, { type: 'searchEnded', couldAsk: false, mayTurnUp: true }],
       [900, { type: 'tick' }]
     ] as const
     assert.ok(askedBy(inputs, 100) < askedBy(inputs))
@@ -53,7 +53,7 @@ describe('a peer with an origin and no neighbour', () => {
 
   it('waits for a peer that it knows and has not reached', () => {
     const known = [1, { type: 'peerDiscovered', peer: 'other', source: 'hint' }] as const
-    const searched = [2, { type: 'searched', isFinal: true }] as const
+    const searched = [2, { type: 'searchEnded', couldAsk: false, mayTurnUp: false }] as const
     assert.equal(askedBy([known, searched, [1000, { type: 'tick' }]]), 0)
     assert.ok(
       askedBy([known, searched, [1000, { type: 'dialFailed', peer: 'other', reason: 'refused' }], [1500, { type: 'tick' }]]) > 0

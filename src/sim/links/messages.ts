@@ -1,6 +1,6 @@
 /**
  * Small messages where links are simple: they take a delay with jitter, never overtake each other on a connection, queue behind the
- * pieces of their connection, and are paid for on the uplink.
+ * pieces of their connection unless these have one of their own, and are paid for on the uplink.
  */
 
 import type { Input } from '../../engine/types.ts'
@@ -29,7 +29,7 @@ export class Messages {
     const stream = peer.streams.get(key)
     if (stream === undefined) return
     this.#owe(peer, message, 1)
-    if (stream.piecesQueued > stream.piecesSent) stream.waiting.push({ message, afterPieces: stream.piecesQueued })
+    if (waitsForPieces(stream)) stream.waiting.push({ message, afterPieces: stream.piecesQueued })
     else this.#depart(peer, stream, message)
   }
 
@@ -40,9 +40,9 @@ export class Messages {
       for (const to of machine.peers) if (to.content === peer.content) this.#deliverBroadcast(peer, to, inputs)
     }
     for (const stream of peer.streams.values()) {
-      if (stream.piecesQueued === stream.piecesSent) {
-        this.#schedule.onIndex(stream.toMachine, this.#schedule.nowMs + stream.delayMs, happening)
-      } else for (const message of messages) stream.waiting.push({ message, afterPieces: stream.piecesQueued })
+      if (waitsForPieces(stream)) {
+        for (const message of messages) stream.waiting.push({ message, afterPieces: stream.piecesQueued })
+      } else this.#schedule.onIndex(stream.toMachine, this.#schedule.nowMs + stream.delayMs, happening)
     }
     for (const message of messages) this.#owe(peer, message, peer.streams.size)
   }
@@ -70,7 +70,7 @@ export class Messages {
     const { to, back } = stream
     if (!to.isUp || !back.isOpen) return
     // A piece came before it, which the downlink has not taken yet.
-    if (back.takenMs > this.#schedule.nowMs) this.#deliverAt(back.takenMs, stream, input)
+    if (back.takenMs > this.#schedule.nowMs && !stream.hasPieceConnection) this.#deliverAt(back.takenMs, stream, input)
     else this.#engines.hand(to, input)
   }
 
@@ -80,7 +80,7 @@ export class Messages {
     const { nowMs } = this.#schedule
     if (to.machine.downFreeMs > nowMs) {
       const stream = to.streams.get(from.key)
-      if (stream !== undefined && stream.takenMs > nowMs) {
+      if (stream !== undefined && stream.takenMs > nowMs && !stream.back.hasPieceConnection) {
         for (const input of inputs) this.#deliverAt(stream.takenMs, stream.back, input)
         return
       }
@@ -93,4 +93,8 @@ export class Messages {
     this.bytes += bytes
     peer.machine.owedBytes += bytes
   }
+}
+
+function waitsForPieces({ piecesQueued, piecesSent, hasPieceConnection }: PeerStream): boolean {
+  return piecesQueued > piecesSent && !hasPieceConnection
 }

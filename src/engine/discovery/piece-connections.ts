@@ -1,0 +1,39 @@
+/**
+ * Which neighbour gets a connection of its own for the pieces that we send it, so that messages do not wait behind them.
+ *
+ * On a slow uplink that is worth a handshake. One is asked for with each piece that comes or goes, so that handshakes take a small part of the
+ * time. Invariants: a neighbour is asked for once, and again only after a failure and {@link RETRY_MS}. Pure; used by swarm.ts.
+ */
+
+import type { PeerKey } from '../types.ts'
+
+/** From a failure to the next try, ms. Raised: messages wait behind pieces for longer; lowered: handshakes with peers that cannot. */
+const RETRY_MS = 60_000
+
+export class PieceConnections {
+  /** Neighbours without one, in the order of their turns, and when each turn comes. */
+  readonly #lacking = new Map<PeerKey, number>()
+
+  handleJoined(peer: PeerKey): void {
+    this.#lacking.set(peer, Number.NEGATIVE_INFINITY)
+  }
+
+  handleLeft(peer: PeerKey): void {
+    this.#lacking.delete(peer)
+  }
+
+  handleFailed(peer: PeerKey, nowMs: number): void {
+    this.#lacking.set(peer, nowMs + RETRY_MS)
+  }
+
+  /** The neighbour whose turn it is, which is asked for from now on; undefined when nobody lacks one. */
+  next(nowMs: number): PeerKey | undefined {
+    // Failures come in the order of their times, so the first decides.
+    for (const [peer, turnMs] of this.#lacking) {
+      if (turnMs > nowMs) return undefined
+      this.#lacking.delete(peer)
+      return peer
+    }
+    return undefined
+  }
+}
