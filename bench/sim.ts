@@ -2,7 +2,7 @@
  * `npm run bench:sim`: the engine against the bound, in the simulator. Writes bench/SIMULATION.md and the plots in docs/plots/.
  *
  * Each row runs in a process of its own, so that wall time and memory are its own. `--quick` leaves out the rows of more than a minute;
- * `--huge` adds the one with 10,000 leechers, which takes about nine minutes and 3 GiB.
+ * `--huge` adds the one with 10,000 leechers, which takes about nine minutes and 3 GiB. `--only=unequal` runs sim-unequal.ts alone.
  */
 
 import { execFile } from 'node:child_process'
@@ -13,6 +13,7 @@ import { promisify } from 'node:util'
 import { plotSvg } from '../src/cli/simulate-plot.ts'
 import type { SimulationOptions } from '../src/sim/options.ts'
 import { type SimulationResult, simulate } from '../src/sim/run.ts'
+import { unequalReport } from './sim-unequal.ts'
 
 interface Row {
   readonly group: 'table' | 'scenarios' | 'strategies'
@@ -139,6 +140,10 @@ function runRow(index: number): void {
 
 async function main(): Promise<void> {
   const isQuick = process.argv.includes('--quick')
+  if (process.argv.includes('--only=unequal')) {
+    process.stdout.write(`${unequalReport()}\n`)
+    return
+  }
   const only = process.argv.find(argument => argument.startsWith('--only='))?.slice('--only='.length)
   const results = new Map<string, Measured>()
   const folder = fileURLToPath(new URL('../docs/plots/', import.meta.url))

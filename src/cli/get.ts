@@ -64,7 +64,7 @@ export async function get(source: string, flags: GetFlags, ui: Ui): Promise<numb
     )
   }
   const { createNode } = await import('../node/node.ts')
-  const node = await createNode(nodeOptionsOf(flags))
+  const node = await createNode({ ...nodeOptionsOf(flags), servesDht: false })
   try {
     await startSignal(process.env.SWARM_START_FILE, node, signal, ui)
     const startedMs = performance.now()

@@ -212,6 +212,12 @@ export const OPTIONS = {
   size: () => option('--size <size>', 'of the content, such as 1GiB (default: 1GiB)', size),
   uplink: () => option('--uplink <rate>', 'of each node, such as 100mbit (default: 100mbit)', rate),
   downlink: () => option('--downlink <rate>', 'of each node (default: no limit)', rate),
+  seederUplink: () => option('--seeder-uplink <rate>', 'of the seeder (default: that of the others)', rate),
+  misbehaving: () =>
+    option(
+      '--misbehaving <roles>',
+      'peers on top of the others that play roles, as in mute:2,slow:1:50 (two mute, one 50 times slower); told is what the others take beside them and alone'
+    ),
   originRate: () => option('--origin-rate <rate>', 'what an origin sends in all (default: there is no origin)', rate),
   latency: () => option('--latency <duration>', 'one way between any two nodes, such as 10ms (default: 10ms)', duration),
   jitter: () => option('--jitter <share>', 'largest deviation of a latency, as a share of it, 0 to 1 (default: 0.2)', share),

@@ -6,7 +6,9 @@
 
 import { writeFile } from 'node:fs/promises'
 import { StoreError, SwarmError } from '../errors.ts'
-import { parseEngineOptions, type SimulationOptions } from '../sim/options.ts'
+import { type Comparison, compareBeside } from '../sim/beside.ts'
+import { parseMisbehaving } from '../sim/misbehaving.ts'
+import { parseEngineOptions, resolveSimulationOptions, type SimulationOptions } from '../sim/options.ts'
 import { commandOf, Simulation, SimulationFailure, type SimulationResult } from '../sim/run.ts'
 import type { ScenarioName } from '../sim/scenario-names.ts'
 import { formatDuration } from '../util/sizes.ts'
@@ -19,10 +21,12 @@ export interface SimulateFlags extends CommonFlags {
   pieceLength?: number
   uplink?: number
   downlink?: number
+  seederUplink?: number
   originRate?: number
   latency?: number
   jitter?: number
   scenario?: ScenarioName
+  misbehaving?: string
   seed?: string
   engine?: string[]
   check: boolean
@@ -36,14 +40,17 @@ export async function simulate(flags: SimulateFlags, ui: Ui): Promise<number> {
     pieceLength: flags.pieceLength,
     uplink: flags.uplink,
     downlink: flags.downlink,
+    seederUplink: flags.seederUplink,
     originRate: flags.originRate,
     latencyMs: flags.latency,
     jitter: flags.jitter,
     scenario: flags.scenario,
+    misbehaving: flags.misbehaving === undefined ? undefined : parseMisbehaving(flags.misbehaving),
     seed: flags.seed,
     engine: flags.engine === undefined ? undefined : parseEngineOptions(flags.engine),
     isChecked: flags.check
   })
+  if (options.misbehaving !== undefined) return simulateBeside(options, ui)
   const simulation = new Simulation(options)
   const result = await runShowing(simulation, ui)
   ui.clear()
@@ -54,6 +61,36 @@ export async function simulate(flags: SimulateFlags, ui: Ui): Promise<number> {
   if (flags.plot !== undefined) ui.result(`plot         ${flags.plot}`)
   ui.remark(`again        ${commandOf(simulation.options)}`)
   return 0
+}
+
+/** Runs the world with the misbehaving and without, and says what they cost each honest peer. */
+function simulateBeside(options: Partial<SimulationOptions>, ui: Ui): number {
+  const { beside, worst, costs, medianRatio, allowedRatio } = compareOrExplain(options)
+  const command = commandOf(resolveSimulationOptions(options))
+  const { series: _, ...figures } = beside
+  ui.event('simulated', { ...figures, beside: { costs, allowedRatio }, command })
+  report(beside, ui)
+  const time = (ms: number): string => (Number.isFinite(ms) ? `${(ms / 1000).toFixed(2)} s` : 'for ever')
+  ui.result(`${'at worst'.padEnd(12)} ${worst.peer} takes ${time(worst.besideMs)}, alone ${time(worst.aloneMs)}`)
+  const ratios = `${worst.ratio.toFixed(2)} at worst, ${medianRatio.toFixed(2)} in the middle, ${allowedRatio} allowed`
+  ui.result(`${'beside/alone'.padEnd(12)} ${ratios}`)
+  ui.remark(`again        ${command}`)
+  return 0
+}
+
+function compareOrExplain(options: Partial<SimulationOptions>): Comparison {
+  try {
+    return compareBeside(options)
+  } catch (err) {
+    throw explained(err)
+  }
+}
+
+/** A failed simulation as an error that says how to repeat it. */
+function explained(err: unknown): unknown {
+  if (!(err instanceof SimulationFailure)) return err
+  const command = commandOf(err.options)
+  return new SwarmError('internal', `${err.message}\nrepeat it with: ${command}`, { command }, err)
 }
 
 async function runShowing(simulation: Simulation, ui: Ui): Promise<SimulationResult> {
@@ -71,9 +108,7 @@ async function runShowing(simulation: Simulation, ui: Ui): Promise<SimulationRes
     }
     return simulation.result()
   } catch (err) {
-    if (!(err instanceof SimulationFailure)) throw err
-    const command = commandOf(err.options)
-    throw new SwarmError('internal', `${err.message}\nrepeat it with: ${command}`, { command }, err)
+    throw explained(err)
   }
 }
 

@@ -52,7 +52,7 @@ export class Heartbeat {
     let restingDueMs = nowMs
     for (const connection of this.#init.connections()) {
       const dueMs = this.#dueMs.get(connection)
-      if (dueMs === undefined) this.#dueMs.set(connection, nowMs + intervalMs * Math.random())
+      if (dueMs === undefined) this.#dueMs.set(connection, nowMs + intervalMs * (1 + Math.random()))
       else if (nowMs >= dueMs) {
         const heardMs = this.#init.heardMs(connection)
         if (heardMs === undefined) {

@@ -11,7 +11,16 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
-import type { Connection, ConnectionGater, PeerDiscovery, PeerId, Startable, Stream } from '@libp2p/interface'
+import type {
+  Connection,
+  ConnectionGater,
+  Libp2pEvents,
+  PeerDiscovery,
+  PeerId,
+  Startable,
+  Stream,
+  TypedEventTarget
+} from '@libp2p/interface'
 import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
@@ -24,22 +33,22 @@ import { BufferPool } from '../util/buffer-pool.ts'
 import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
-import { DhtRouter, NoRouter, PROVIDER_VALIDITY_MS } from './dht-router.ts'
+import { DhtRouter, NoRouter } from './dht-router.ts'
 import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
+import { restingDht } from './kad.ts'
 import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
 import { Refusals } from './limits/refusals.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
-import { cachePeers } from './peer-cache.ts'
+import { keepPeersInMemory } from './peer-table.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
 import { loggerUnlessWanted } from './quiet-logger.ts'
 import { rawTls } from './raw-tls.ts'
 import { RecordStore } from './record-store.ts'
-import { type DhtComponents, RestingDht } from './resting-dht.ts'
 import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
 import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './withdrawal.ts'
 import { yamux } from './yamux.ts'
@@ -52,6 +61,7 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   mdns: true,
   mdnsTag: '_swarm-p2p._udp.local',
   dht: true,
+  servesDht: true,
   encryption: 'tls',
   fastPaths: true,
   maxConnections: 500,
@@ -62,8 +72,6 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   warn: () => {}
 }
 
-/** Our nodes form a DHT of their own. Identify and ping keep libp2p's common names, so that any libp2p peer can link to us. */
-const DHT_PROTOCOL = '/swarm/kad/1.0.0'
 /** Largest receive window of one stream: fills a 1 Gbit/s link up to 130 ms away. It is no memory: a link takes bytes as they come. */
 const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
 const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
@@ -105,7 +113,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   const node = await createNode(resolved, gaterOf(bans, doorkeeper, refusals))
   let host: Libp2pHost | undefined
   try {
-    cachePeers(node.peerStore)
+    keepPeersInMemory(node.peerStore, { self: node.peerId, events: node.services.internals.events })
     host = new Libp2pHost(node, resolved, bans, refusals)
     await host.start()
     return host
@@ -136,47 +144,23 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
     // heartbeat.ts does it for less.
     connectionMonitor: { enabled: false },
     connectionGater,
-    peerStore: { maxAddressAge: 6 * 3_600_000, maxPeerAge: 48 * 3_600_000 },
     datastore: new RecordStore(),
     services: {
       // Libp2pHost starts it, once for each peer.
       identify: identify({ runOnConnectionOpen: false }),
       identifyPush: identifyPush(),
       ping: ping(),
-      internals: ({ addressManager, logger }: Internals): Internals => ({ addressManager, logger }),
+      internals: ({ addressManager, logger, events }: Internals): Internals => ({ addressManager, logger, events }),
       pubsub: gossipsub(GOSSIPSUB_OPTIONS),
-      ...(options.dht ? { dht: (components: DhtComponents) => restingDht(components, options.log) } : {})
+      ...(options.dht ? { dht: restingDht(options) } : {})
     }
   })
 }
 
 /** Parts of libp2p that have no other door. */
-type Internals = MulticastDNSComponents
+type Internals = MulticastDNSComponents & { events: TypedEventTarget<Libp2pEvents> }
 
 type Node = Awaited<ReturnType<typeof createNode>>
-
-function restingDht(components: DhtComponents, log: (line: string) => void): RestingDht {
-  return new RestingDht(components, { protocol: DHT_PROTOCOL, load: loadDht, log })
-}
-
-async function loadDht(components: DhtComponents) {
-  const { kadDHT, passthroughMapper } = await import('@libp2p/kad-dht')
-  return kadDHT({
-    protocol: DHT_PROTOCOL,
-    // The default is to serve only once a public address is confirmed, and to strip private ones: an empty DHT on every LAN.
-    clientMode: false,
-    peerInfoMapper: passthroughMapper,
-    // As in BitTorrent's DHT (BEP 5). With libp2p's 20 every announcement in a fleet of dozens asks and tells nearly all of it.
-    kBucketSize: 8,
-    alpha: 3,
-    disjointPaths: 2,
-    // The first query of a newcomer waits for this.
-    initialQuerySelfInterval: 100,
-    querySelfInterval: 300_000,
-    // Renewal is the router's; here only expired records are thrown away.
-    reprovide: { validity: PROVIDER_VALIDITY_MS, threshold: 60_000, interval: 60_000 }
-  })(components)
-}
 
 async function loadTls(options: HostOptions) {
   return options.fastPaths ? rawTls(options.log) : (await import('@libp2p/tls')).tls()

@@ -1,5 +1,5 @@
 /**
- * Where libp2p keeps what others tell it: known peers, and the DHT's provider records. In memory, and bounded: anybody can send records, and the stock
+ * Where libp2p keeps what others tell it: the DHT's provider records. In memory, and bounded: anybody can send records, and the stock
  * store keeps them all until they expire and walks through everything for each question.
  *
  * Invariants: at most {@link MAX_PROVIDERS} records per key and {@link MAX_ENTRIES} entries in all; what was written longest ago goes first. A question for

@@ -2,9 +2,10 @@
  * The DHT, which rests until it is of use: its module is not loaded, and no query runs.
  *
  * Being in the DHT costs each of nine nodes that share a small file more than the file itself (docs/PERFORMANCE.md), and peers that know
- * each other tell of others anyway. So its owner says when there is somebody to ask; a request by another node always wakes it, and others
- * see from the start that we speak its protocol. While it rests nobody is told and nobody is found.
- * Made by host.ts, used by dht-router.ts.
+ * each other tell of others anyway. So its owner says when there is somebody to ask. While it rests nobody is told and nobody is found.
+ *
+ * A node that serves says from the start that it speaks the protocol, and a request by another node wakes its DHT. One that is to serve later only
+ * asks until then: no other node knows that it has a DHT. Made by kad.ts, used by dht-router.ts.
  */
 
 import type { AbortOptions, Connection, PeerDiscovery, PeerId, PeerInfo, RoutingOptions, Stream } from '@libp2p/interface'
@@ -29,8 +30,10 @@ type AwakeDht = KadDHT & Internals
 
 export interface RestingDhtInit {
   readonly protocol: string
-  /** Loads the module. */
-  load(components: DhtComponents): Promise<KadDHT>
+  /** Loads the module; with `clientMode` it answers nobody. */
+  load(components: DhtComponents, clientMode: boolean): Promise<KadDHT>
+  /** From the start until we answer others. */
+  readonly serveAfterMs: number
   log(line: string): void
 }
 
@@ -44,6 +47,8 @@ export class RestingDht implements DhtService {
   readonly #components: DhtComponents
   readonly #init: RestingDhtInit
   #awake: Promise<AwakeDht> | undefined
+  #isServing = false
+  #serveTimer: NodeJS.Timeout | undefined
   #isStopped = false
 
   constructor(components: DhtComponents, init: RestingDhtInit) {
@@ -52,12 +57,19 @@ export class RestingDht implements DhtService {
   }
 
   async start(): Promise<void> {
-    const { registrar } = this.#components
-    await registrar.handle(this.#init.protocol, (stream, connection) => this.#handleStream(stream, connection))
+    const { serveAfterMs, log } = this.#init
+    if (serveAfterMs === 0) {
+      await this.#serve()
+      return
+    }
+    this.#serveTimer = setTimeout(() => {
+      this.#serve().catch(err => log(`dht: cannot serve: ${(err as Error).message}`))
+    }, serveAfterMs).unref()
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true
+    clearTimeout(this.#serveTimer)
     const dht = await this.#awake?.catch(() => undefined)
     if (dht !== undefined) await stop(dht)
   }
@@ -87,6 +99,14 @@ export class RestingDht implements DhtService {
     await (await this.#awake)?.providers?.removeProvider(key, provider)
   }
 
+  /** From now on we answer, and others are told so. */
+  async #serve(): Promise<void> {
+    this.#isServing = true
+    const { registrar } = this.#components
+    if (this.#awake !== undefined) await (await this.#awake).setMode('server')
+    else await registrar.handle(this.#init.protocol, (stream, connection) => this.#handleStream(stream, connection))
+  }
+
   #whenUseful(): Promise<AwakeDht> | undefined {
     return this.#awake !== undefined || this.isUseful() ? this.wake() : undefined
   }
@@ -100,7 +120,7 @@ export class RestingDht implements DhtService {
   }
 
   async #wake(): Promise<AwakeDht> {
-    const dht = (await this.#init.load(this.#components)) as AwakeDht
+    const dht = (await this.#init.load(this.#components, !this.#isServing)) as AwakeDht
     if (this.#isStopped) throw new Error('the host is stopped')
     dht[peerDiscoverySymbol].addEventListener('peer', ({ detail: { id, multiaddrs } }) => {
       this.#components.peerStore.merge(id, { multiaddrs }).catch(err => this.#init.log(`dht: ${(err as Error).message}`))

@@ -24,6 +24,11 @@ export interface HostOptions {
   mdnsTag: string
   /** Take part in the DHT; false: the router tells nobody and finds nobody. @default true */
   dht: boolean
+  /**
+   * Answer the queries of other nodes' DHT from the start; false, for a node that comes, gets something and leaves: only when it has been up for ten
+   * minutes. @default true
+   */
+  servesDht: boolean
   /** 'tls' prefers TLS and accepts noise; 'noise' offers noise only. @default 'tls' */
   encryption: 'tls' | 'noise'
   /**

@@ -19,6 +19,7 @@ export function resolveNodeOptions(options: Partial<NodeOptions> = {}): Resolved
     bootstrap: [],
     mdns: true,
     dht: true,
+    servesDht: true,
     encryption: 'tls',
     uploadBytesPerSecond: 0,
     downloadBytesPerSecond: 0,

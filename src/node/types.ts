@@ -17,6 +17,8 @@ export interface NodeOptions {
   mdns: boolean
   /** Use the DHT. @default true */
   dht: boolean
+  /** Answer other nodes' queries of the DHT from the start; false, for a node that gets something and leaves: after ten minutes. @default true */
+  servesDht: boolean
   /** 'tls' prefers TLS and accepts noise; 'noise' offers noise only. @default 'tls' */
   encryption: 'tls' | 'noise'
   /** Bytes per second over all swarms; 0 is unlimited. @default 0 */

@@ -61,7 +61,7 @@ export class Connections {
 
   #isTaken(from: SimPeer, to: SimPeer): boolean {
     if (!to.isUp || from.unnoticed.has(to.key) || to.unnoticed.has(from.key) || !this.isReachable(from, to)) return false
-    return to.swarm.accepts(from.key, this.#parts.schedule.nowMs)
+    return to.actor.accepts(from.key, this.#parts.schedule.nowMs)
   }
 
   #failDial(from: SimPeer, key: string, to: SimPeer | undefined): void {

@@ -34,13 +34,18 @@ export class Disk {
 
   /** `from`: the peer that sent it; undefined: the origin. */
   verify(peer: SimPeer, piece: number, from: SimPeer | undefined): void {
-    const delayMs = this.#verifyMs * this.#random.nextBetween(0.8, 1.2)
-    this.#schedule.on(peer.machine, this.#schedule.nowMs + delayMs, () => this.#handleVerified(peer, piece, from))
+    const { machine } = peer
+    let doneMs = this.#schedule.nowMs + this.#verifyMs * this.#random.nextBetween(0.8, 1.2)
+    if (machine.diskRate !== undefined) {
+      doneMs = Math.max(doneMs, machine.diskFreeMs) + this.#geometry.pieceBytes(piece) / machine.diskRate
+      machine.diskFreeMs = doneMs
+    }
+    this.#schedule.on(machine, doneMs, () => this.#handleVerified(peer, piece, from))
   }
 
   #handleVerified(peer: SimPeer, piece: number, from: SimPeer | undefined): void {
     if (!peer.isUp) return
-    if (from?.behaviour === 'corrupter') {
+    if (from?.role === 'corrupter') {
       peer.bytesWasted += this.#geometry.pieceBytes(piece)
       this.#engines.hand(peer, { type: 'pieceCorrupt', piece, peer: from.key })
       return

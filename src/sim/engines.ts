@@ -1,6 +1,7 @@
 /** Hands inputs to the engines of simulated peers, shows the checkers what they answer, and wakes them at their deadlines. */
 
-import type { Input, Output } from '../engine/types.ts'
+import type { Input } from '../engine/types.ts'
+import type { ActorOutput } from './actor.ts'
 import type { Checker } from './checkers/checker.ts'
 import type { SimPeer } from './peer.ts'
 import type { Schedule } from './schedule.ts'
@@ -12,9 +13,13 @@ const SHORTEST_TIMER_MS = 0.05
 export class Engines {
   readonly #schedule: Schedule
   readonly #checkers: readonly Checker[]
-  readonly #perform: (peer: SimPeer, outputs: readonly Output[]) => void
+  readonly #perform: (peer: SimPeer, outputs: readonly ActorOutput[]) => void
 
-  constructor(schedule: Schedule, checkers: readonly Checker[], perform: (peer: SimPeer, outputs: readonly Output[]) => void) {
+  constructor(
+    schedule: Schedule,
+    checkers: readonly Checker[],
+    perform: (peer: SimPeer, outputs: readonly ActorOutput[]) => void
+  ) {
     this.#schedule = schedule
     this.#checkers = checkers
     this.#perform = perform
@@ -49,14 +54,17 @@ export class Engines {
     this.hand(peer, TICK)
   }
 
-  #handle(peer: SimPeer, input: Input): readonly Output[] {
-    const outputs = peer.swarm.handle(input, this.#schedule.nowMs)
+  /** Only honest peers are checked. */
+  #handle(peer: SimPeer, input: Input): readonly ActorOutput[] {
+    const { swarm, role } = peer
+    if (swarm === undefined || role !== undefined) return peer.actor.handle(input, this.#schedule.nowMs)
+    const outputs = swarm.handle(input, this.#schedule.nowMs)
     for (const checker of this.#checkers) checker.handled?.(peer, input, outputs)
     return outputs
   }
 
   #wakeAtDeadline(peer: SimPeer): void {
-    const deadlineMs = peer.swarm.deadlineMs()
+    const deadlineMs = peer.actor.deadlineMs()
     if (deadlineMs !== undefined && deadlineMs < peer.timerMs) this.#setTimer(peer, deadlineMs)
   }
 
@@ -69,7 +77,7 @@ export class Engines {
   #wake(peer: SimPeer, atMs: number): void {
     if (peer.timerMs !== atMs || !peer.isUp) return
     peer.timerMs = Number.POSITIVE_INFINITY
-    const deadlineMs = peer.swarm.deadlineMs()
+    const deadlineMs = peer.actor.deadlineMs()
     if (deadlineMs !== undefined && deadlineMs > atMs) this.#setTimer(peer, deadlineMs)
     else this.tick(peer)
   }

@@ -22,6 +22,10 @@ export interface MachineSpec {
   readonly labels: Readonly<Record<string, string>>
   /** Which part of a partitioned network it is in. */
   readonly side: number
+  /** Bytes per ms that its disk takes, one piece after another. Absent: a fast one. */
+  readonly diskRate?: number
+  /** It stands still meanwhile, as a stopped process or a sleeping computer: all that would happen on it happens at the end. */
+  readonly stopped?: { readonly fromMs: number; readonly untilMs: number }
 }
 
 export class Machine {
@@ -32,22 +36,28 @@ export class Machine {
   readonly downlink: number
   readonly labels: Readonly<Record<string, string>>
   readonly side: number
+  readonly diskRate: number | undefined
+  readonly stopped: MachineSpec['stopped']
   readonly peers: SimPeer[] = []
   readonly queue: Transfer[] = []
   sending: Transfer | undefined
   /** When the downlink has taken everything under way. */
   downFreeMs = 0
+  /** When a slow disk has written everything that it was given. */
+  diskFreeMs = 0
   busyMs = 0
   /** Control bytes that the next piece must wait for. */
   owedBytes = 0
   isUp = true
 
-  constructor({ key, uplink, downlink, labels, side }: MachineSpec, index: number) {
-    this.key = key
+  constructor(spec: MachineSpec, index: number) {
+    this.key = spec.key
     this.index = index
-    this.uplink = uplink
-    this.downlink = downlink
-    this.labels = labels
-    this.side = side
+    this.uplink = spec.uplink
+    this.downlink = spec.downlink
+    this.labels = spec.labels
+    this.side = spec.side
+    this.diskRate = spec.diskRate
+    this.stopped = spec.stopped
   }
 }

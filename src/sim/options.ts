@@ -5,6 +5,7 @@
 import { MAX_PIECE_LENGTH, MIN_PIECE_LENGTH } from '../content/geometry.ts'
 import type { EngineOptions } from '../engine/options.ts'
 import { InvalidOptionsError } from '../errors.ts'
+import type { Misbehaving } from './misbehaving.ts'
 import { SCENARIO_NAMES, type ScenarioName } from './scenario-names.ts'
 
 export { parseEngineOptions } from '../engine/options.ts'
@@ -20,6 +21,8 @@ export interface SimulationOptions {
   readonly uplink: number
   /** Bytes per second that each node can take; 0: no limit. @default 0 */
   readonly downlink: number
+  /** Bytes per second that the seeder can send; 0: as the others. @default 0 */
+  readonly seederUplink: number
   /** Bytes per second that the content's origin sends in all; 0: there is none. @default 0; in the scenario 'origin' that of one uplink */
   readonly originRate: number
   /** One-way delay between any two nodes. @default 10 */
@@ -28,6 +31,8 @@ export interface SimulationOptions {
   readonly jitter: number
   /** @default 'flash-crowd' */
   readonly scenario: ScenarioName
+  /** Peers that play roles, on top of the scenario's. @default [] */
+  readonly misbehaving: readonly Misbehaving[]
   /** @default '1' */
   readonly seed: string
   /** Options of every engine. */
@@ -44,10 +49,12 @@ export const DEFAULT_SIMULATION_OPTIONS: SimulationOptions = {
   pieceLength: 1024 ** 2,
   uplink: 12_500_000,
   downlink: 0,
+  seederUplink: 0,
   originRate: 0,
   latencyMs: 10,
   jitter: 0.2,
   scenario: 'flash-crowd',
+  misbehaving: [],
   seed: '1',
   engine: {},
   isChecked: true,
@@ -65,6 +72,7 @@ export function resolveSimulationOptions(options: Partial<SimulationOptions>): S
   check('pieceLength', pieceLength, isPower)
   check('uplink', resolved.uplink, resolved.uplink > 0)
   check('downlink', resolved.downlink, resolved.downlink >= 0)
+  check('seederUplink', resolved.seederUplink, resolved.seederUplink >= 0)
   check('originRate', resolved.originRate, resolved.originRate >= 0)
   check('latencyMs', resolved.latencyMs, resolved.latencyMs >= 0 && resolved.latencyMs <= 60_000)
   check('jitter', resolved.jitter, resolved.jitter >= 0 && resolved.jitter <= 1)

@@ -3,17 +3,20 @@
  */
 
 import type { Bitfield } from '../content/bitfield.ts'
+import type { EngineOptions } from '../engine/options.ts'
 import type { Swarm } from '../engine/swarm.ts'
+import type { Actor } from './actor.ts'
 import type { Machine, MachineSpec } from './machine.ts'
 import type { PeerStream } from './peer-stream.ts'
-
-/** How a peer treats others. `corrupter` sends wrong bytes; `free-rider` takes and never offers; `silent` offers, and never sends. */
-export type Behaviour = 'honest' | 'corrupter' | 'free-rider' | 'silent'
+import type { RoleName } from './roles/role-names.ts'
 
 export interface PeerSpec {
   readonly machine: MachineSpec
   readonly content: number
-  readonly behaviour: Behaviour
+  /** Absent: an honest peer like any other. */
+  readonly role?: RoleName
+  /** Options of its engine, where they are not those of all. */
+  readonly engine?: Partial<EngineOptions>
   readonly isSeeder: boolean
   readonly joinMs: number
 }
@@ -24,12 +27,17 @@ export class SimPeer {
   readonly machine: Machine
   /** Which content it shares: 0 for the first. */
   readonly content: number
-  readonly behaviour: Behaviour
+  /** Undefined: honest. */
+  readonly role: RoleName | undefined
   readonly isSeeder: boolean
   readonly joinMs: number
   /** Ground truth: pieces verified here. */
   readonly verified: Bitfield
-  swarm: Swarm
+  readonly actor: Actor
+  /** Its engine; undefined where the actor is none. */
+  readonly swarm: Swarm | undefined
+  /** What the world made it from. */
+  readonly spec: PeerSpec
   readonly streams = new Map<string, PeerStream>()
   /** Peers whose connection ended without this one having noticed yet. */
   readonly unnoticed = new Set<string>()
@@ -49,21 +57,21 @@ export class SimPeer {
   constructor(init: {
     index: number
     machine: Machine
-    content: number
-    behaviour: Behaviour
-    isSeeder: boolean
-    joinMs: number
+    spec: PeerSpec
     verified: Bitfield
-    swarm: Swarm
+    actor: Actor
+    swarm: Swarm | undefined
   }) {
     this.key = init.machine.key
     this.index = init.index
     this.machine = init.machine
-    this.content = init.content
-    this.behaviour = init.behaviour
-    this.isSeeder = init.isSeeder
-    this.joinMs = init.joinMs
+    this.spec = init.spec
+    this.content = init.spec.content
+    this.role = init.spec.role
+    this.isSeeder = init.spec.isSeeder
+    this.joinMs = init.spec.joinMs
     this.verified = init.verified
+    this.actor = init.actor
     this.swarm = init.swarm
   }
 }

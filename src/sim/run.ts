@@ -6,6 +6,7 @@ import { Swarm } from '../engine/swarm.ts'
 import { Random } from '../util/random.ts'
 import { CheckFailure } from './checkers/checker.ts'
 import { allCheckers } from './checkers/index.ts'
+import { formatMisbehaving } from './misbehaving.ts'
 import { resolveSimulationOptions, type SimulationOptions } from './options.ts'
 import type { SimPeer } from './peer.ts'
 import { planScenario } from './scenarios/plan.ts'
@@ -70,11 +71,14 @@ const SAMPLES_PER_BOUND = 100
 /** A simulation that went wrong: what, and the options that repeat it. */
 export class SimulationFailure extends Error {
   readonly options: SimulationOptions
+  /** Nothing broke, but not all completed before the deadline. */
+  readonly isStuck: boolean
 
-  constructor(message: string, options: SimulationOptions, cause?: unknown) {
+  constructor(message: string, options: SimulationOptions, isStuck: boolean, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })
     this.name = 'SimulationFailure'
     this.options = options
+    this.isStuck = isStuck
   }
 }
 
@@ -120,12 +124,15 @@ export class Simulation {
         for (const checker of this.world.checkers) checker.ended?.()
         return true
       }
-      if (this.world.nowMs >= this.#deadlineMs) throw new CheckFailure(this.#describeStuck())
-      return false
     } catch (err) {
-      const what = err instanceof CheckFailure ? err.message : `the engine failed: ${(err as Error).message}`
-      throw new SimulationFailure(`${what} (at ${this.world.nowMs.toFixed(3)} ms)`, this.options, err)
+      throw this.#failure(err instanceof CheckFailure ? err.message : `the engine failed: ${(err as Error).message}`, false, err)
     }
+    if (this.world.nowMs >= this.#deadlineMs) throw this.#failure(this.#describeStuck(), true)
+    return false
+  }
+
+  #failure(what: string, isStuck: boolean, cause?: unknown): SimulationFailure {
+    return new SimulationFailure(`${what} (at ${this.world.nowMs.toFixed(3)} ms)`, this.options, isStuck, cause)
   }
 
   run(): SimulationResult {
@@ -210,13 +217,15 @@ export class Simulation {
   }
 
   #describeStuck(): string {
-    const stuck = this.world.peers.filter(peer => peer.isUp && !peer.isSeeder && peer.completedMs === undefined)
+    const stuck = this.world.peers.filter(
+      peer => peer.isUp && this.#plan.isMeasured(peer) && !peer.isSeeder && peer.completedMs === undefined
+    )
     const [example] = stuck
     if (example === undefined) return `the run did not end within ${this.#deadlineMs} ms`
-    const { piecesHeld, pieceCount, waitingFor } = example.swarm.snapshot()
+    const snapshot = example.swarm?.snapshot()
     return (
       `${stuck.length} leechers did not complete within ${Math.round(this.#deadlineMs)} ms; ` +
-      `${example.key} has ${piecesHeld} of ${pieceCount} pieces and says: ${waitingFor ?? 'nothing'}`
+      `${example.key} has ${example.verified.count} of ${example.verified.size} pieces and says: ${snapshot?.waitingFor ?? 'nothing'}`
     )
   }
 }
@@ -228,11 +237,13 @@ export function simulate(options: Partial<SimulationOptions>): SimulationResult 
 
 /** The command that repeats a run. */
 export function commandOf(options: SimulationOptions): string {
-  const { nodes, contentBytes, pieceLength, uplink, downlink, originRate, latencyMs, jitter, scenario, seed, engine } = options
+  const { nodes, contentBytes, pieceLength, uplink, downlink, latencyMs, jitter, scenario, seed, engine } = options
   const parts = [
     `swarm simulate --scenario ${scenario} --seed ${seed} --nodes ${nodes} --size ${contentBytes}B --piece-length ${pieceLength}B`,
     `--uplink ${uplink}B/s${downlink === 0 ? '' : ` --downlink ${downlink}B/s`} --latency ${latencyMs}ms --jitter ${jitter}`,
-    ...(originRate === 0 ? [] : [`--origin-rate ${originRate}B/s`]),
+    ...(options.seederUplink === 0 ? [] : [`--seeder-uplink ${options.seederUplink}B/s`]),
+    ...(options.originRate === 0 ? [] : [`--origin-rate ${options.originRate}B/s`]),
+    ...(options.misbehaving.length === 0 ? [] : [`--misbehaving ${formatMisbehaving(options.misbehaving)}`]),
     ...Object.entries(engine).map(([name, value]) => `--engine ${name}=${value}`),
     ...(options.isChecked ? [] : ['--no-check'])
   ]

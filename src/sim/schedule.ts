@@ -65,7 +65,12 @@ export class Schedule {
   }
 
   readonly #handle = (ms: number, happening: Happening, machine: number): void => {
+    const where = this.machines[machine] as Machine
+    if (where.stopped !== undefined && ms >= where.stopped.fromMs && ms < where.stopped.untilMs) {
+      this.onIndex(machine, where.stopped.untilMs, happening)
+      return
+    }
     this.nowMs = ms
-    happening(this.machines[machine] as Machine)
+    happening(where)
   }
 }

@@ -11,9 +11,9 @@
 import { Bitfield } from '../content/bitfield.ts'
 import { Geometry } from '../content/geometry.ts'
 import { Swarm } from '../engine/swarm.ts'
-import type { Output } from '../engine/types.ts'
 import type { Random } from '../util/random.ts'
 import type { Message } from '../wire/messages.ts'
+import type { Actor, ActorOutput } from './actor.ts'
 import type { Checker } from './checkers/checker.ts'
 import { Connections } from './connections.ts'
 import { Crowd } from './crowd.ts'
@@ -28,7 +28,11 @@ import type { SimulationOptions } from './options.ts'
 import { Origin } from './origin.ts'
 import { type PeerSpec, SimPeer } from './peer.ts'
 import { Playback } from './playback.ts'
+import { ROLE_OF } from './roles/index.ts'
 import { Schedule } from './schedule.ts'
+
+/** What it takes a peer to come back under another name. */
+const REJOIN_MS = 500
 
 export class World {
   readonly options: SimulationOptions
@@ -97,32 +101,34 @@ export class World {
   }
 
   /** Makes the peer; it joins at its time. */
-  add({ machine: spec, content, behaviour, isSeeder, joinMs }: PeerSpec): SimPeer {
-    const machine = this.#machineOf(spec)
+  add(spec: PeerSpec): SimPeer {
+    const machine = this.#machineOf(spec.machine)
     const { pieceCount } = this.geometry
-    const have = isSeeder ? Bitfield.full(pieceCount) : new Bitfield(pieceCount)
-    const peer: SimPeer = new SimPeer({
-      index: this.peers.length,
-      machine,
-      content,
-      behaviour,
-      isSeeder,
-      joinMs,
-      verified: have.clone(),
-      swarm: new this.#swarmClass({
-        geometry: this.geometry,
-        have,
-        options: this.options.engine,
-        labels: machine.labels,
-        random: this.#engineRandom.fork(`${machine.key}/${content}`),
-        nowMs: joinMs
-      })
-    })
+    const verified = spec.isSeeder ? Bitfield.full(pieceCount) : new Bitfield(pieceCount)
+    const peer = new SimPeer({ index: this.peers.length, machine, spec, verified, ...this.#makeActor(spec) })
     this.#crowd.add(peer)
     machine.peers.push(peer)
-    if (!isSeeder && this.isMeasured(peer)) this.openLeechers++
-    this.#schedule.on(machine, joinMs, () => this.#join(peer))
+    if (!peer.isSeeder && this.isMeasured(peer)) this.openLeechers++
+    this.#schedule.on(machine, spec.joinMs, () => this.#join(peer))
     return peer
+  }
+
+  #makeActor({ machine, content, role, engine, isSeeder, joinMs }: PeerSpec): { actor: Actor; swarm: Swarm | undefined } {
+    const { geometry } = this
+    const random = this.#engineRandom.fork(`${machine.key}/${content}`)
+    const makeSwarm = (): Swarm =>
+      new this.#swarmClass({
+        geometry,
+        have: isSeeder ? Bitfield.full(geometry.pieceCount) : new Bitfield(geometry.pieceCount),
+        options: { ...this.options.engine, ...engine },
+        labels: machine.labels,
+        random,
+        nowMs: joinMs
+      })
+    const act = role === undefined ? undefined : ROLE_OF[role].act
+    if (act !== undefined) return { actor: act({ self: machine.key, geometry, random, makeSwarm }), swarm: undefined }
+    const swarm = makeSwarm()
+    return { actor: swarm, swarm }
   }
 
   /** The peer goes. `isClean`: it says so; else others notice by themselves. Its machine goes with its last peer. */
@@ -181,7 +187,7 @@ export class World {
   }
 
   /** Messages to all neighbours that follow each other go together. */
-  #perform(peer: SimPeer, outputs: readonly Output[]): void {
+  #perform(peer: SimPeer, outputs: readonly ActorOutput[]): void {
     let told: Message[] | undefined
     for (const output of outputs) {
       if (output.type === 'broadcast') {
@@ -198,14 +204,13 @@ export class World {
     if (told !== undefined) this.links.broadcast(peer, told)
   }
 
-  #performOne(peer: SimPeer, output: Exclude<Output, { type: 'broadcast' }>): void {
+  #performOne(peer: SimPeer, output: Exclude<ActorOutput, { type: 'broadcast' }>): void {
     switch (output.type) {
       case 'send':
-        if (peer.behaviour === 'free-rider' && output.message.type === 'offer') return
         this.links.send(peer, output.peer, output.message)
         return
       case 'servePiece':
-        this.#serve(peer, output.peer, output.piece, output.isUrgent)
+        this.links.serve(peer, output.peer, output.piece, this.geometry.pieceBytes(output.piece), output.isUrgent)
         return
       case 'cancelServe':
         this.links.cancel(peer, output.peer, output.piece)
@@ -240,6 +245,9 @@ export class World {
       case 'cancelFromOrigin':
         this.origin.cancel(peer, output.pieces)
         return
+      case 'rejoin':
+        this.at(this.nowMs, () => this.#rejoin(peer))
+        return
       case 'acceptPiece':
       case 'acceptOriginPiece':
       case 'dropPiece':
@@ -248,10 +256,13 @@ export class World {
     }
   }
 
-  #serve(peer: SimPeer, key: string, piece: number, isUrgent: boolean): void {
-    const isMean = peer.behaviour === 'free-rider' || peer.behaviour === 'silent'
-    // It says that it will send and never does.
-    if (isMean && peer.streams.has(key)) return
-    this.links.serve(peer, key, piece, this.geometry.pieceBytes(piece), isUrgent)
+  /** The peer goes, and soon another of its kind comes, on a machine of its own. */
+  #rejoin(peer: SimPeer): void {
+    if (!peer.isUp) return
+    this.remove(peer, true)
+    const { spec } = peer
+    const [name, generation = '0'] = spec.machine.key.split('~')
+    const machine = { ...spec.machine, key: `${name}~${Number(generation) + 1}` }
+    this.add({ ...spec, machine, joinMs: this.nowMs + REJOIN_MS })
   }
 }

@@ -33,13 +33,26 @@ describe('swarm simulate', () => {
     assert.match(svg, /bound/)
   })
 
+  it('says what misbehaving peers cost the others, and how to repeat that', async () => {
+    const { code, stdout } = await runCli([...SMALL, '--misbehaving', 'mute:1,slow:1:20'])
+    assert.equal(code, 0)
+    assert.match(stdout, /at worst +n\d takes \d+\.\d\d s, alone \d+\.\d\d s/)
+    const { events } = await runCli([...SMALL, '--misbehaving', 'mute:1,slow:1:20', '--json'])
+    const simulated = events.find(({ event }) => event === 'simulated') as unknown as {
+      beside: { costs: unknown[]; allowedRatio: number }
+    }
+    assert.equal(simulated.beside.costs.length, 8)
+    assert.equal(simulated.beside.allowedRatio, 2)
+  })
+
   it('refuses a scenario that it does not know and sizes that cannot be', async () => {
     for (const flags of [
       ['--scenario', 'utopia'],
       ['--size', '-1'],
       ['--nodes', '0'],
       ['--jitter', '2'],
-      ['--piece-length', '1000']
+      ['--piece-length', '1000'],
+      ['--misbehaving', 'mute:0']
     ]) {
       const { code, stderr } = await runCli(['simulate', ...flags])
       assert.equal(code, 2, flags.join(' '))

@@ -16,9 +16,10 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 /** A registrar that holds one handler, and a DHT module that counts how often it was loaded. */
-function setUp() {
-  let handler: Handler = () => {}
+function setUp(serveAfterMs = 0) {
+  let handler: Handler | undefined
   let loaded = 0
+  const modes: string[] = []
   const answered: unknown[] = []
   const components = {
     registrar: {
@@ -34,17 +35,28 @@ function setUp() {
       handler = stream => answered.push(stream)
     },
     stop: async () => {},
+    setMode: async (mode: string) => {
+      modes.push(mode)
+    },
     [peerDiscoverySymbol]: new EventTarget(),
     async *provide() {
       yield { name: 'PROVIDER' }
     }
   } as unknown as KadDHT
-  const load = async () => {
+  const load = async (_: unknown, clientMode: boolean) => {
     loaded++
+    modes.push(clientMode ? 'client' : 'server')
     return module
   }
-  const dht = new RestingDht(components, { protocol: '/kad', load, log: () => {} })
-  return { dht, answered, ask: (stream: object) => handler(stream, {}), loaded: () => loaded }
+  const dht = new RestingDht(components, { protocol: '/kad', load, log: () => {}, serveAfterMs })
+  return {
+    dht,
+    answered,
+    ask: (stream: object) => handler?.(stream, {}),
+    isServing: () => handler !== undefined,
+    modes,
+    loaded: () => loaded
+  }
 }
 
 describe('a DHT at rest', () => {
@@ -76,5 +88,32 @@ describe('a DHT at rest', () => {
     await ask(stream)
     assert.equal(answered[0], stream)
     assert.equal((await collect(dht.provide(KEY))).length, 1)
+  })
+
+  test('only asks as long as it is not to serve, and serves from then on', async context => {
+    context.mock.timers.enable({ apis: ['setTimeout'] })
+    const { dht, isServing, modes } = setUp(1000)
+    await dht.start()
+    assert.equal(isServing(), false)
+    assert.equal((await collect(dht.provide(KEY))).length, 1)
+    assert.deepEqual(modes, ['client'])
+    context.mock.timers.tick(1000)
+    await dht.wake()
+    await Promise.resolve()
+    assert.deepEqual(modes, ['client', 'server'])
+    await dht.stop()
+  })
+
+  test('that was not asked for anything until it is to serve waits for questions, and is loaded to answer', async context => {
+    context.mock.timers.enable({ apis: ['setTimeout'] })
+    const { dht, ask, isServing, answered, modes } = setUp(1000)
+    await dht.start()
+    context.mock.timers.tick(1000)
+    assert.equal(isServing(), true)
+    const stream = {}
+    await ask(stream)
+    assert.equal(answered[0], stream)
+    assert.deepEqual(modes, ['server'])
+    await dht.stop()
   })
 })

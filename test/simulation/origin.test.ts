@@ -19,7 +19,7 @@ test('a cold crowd takes one copy from an origin, whatever the seed', () => {
     const result = run.run()
     assert.equal(result.completed, 40)
     assert.ok((result.originCopies as number) <= 1.05, `seed ${seed}: ${result.originCopies} copies`)
-    const fetchers = run.world.peers.filter(peer => peer.swarm.snapshot().bytesFromOrigin > 0)
+    const fetchers = run.world.peers.filter(peer => (peer.swarm?.snapshot().bytesFromOrigin ?? 0) > 0)
     assert.ok(fetchers.length > 1, 'several share the work')
   }
 })
@@ -33,7 +33,7 @@ test('when keepers die, others take over and everybody completes', () => {
   const run = new Simulation({ nodes: 20, contentBytes: 32 * MIB, pieceLength: 256 * 1024, scenario: 'origin', isChecked: false })
   const { world } = run
   world.at(2500, () => {
-    const keepers = world.peers.filter(peer => peer.isUp && peer.swarm.snapshot().isKeeper)
+    const keepers = world.peers.filter(peer => peer.isUp && peer.swarm?.snapshot().isKeeper)
     assert.ok(keepers.length > 0)
     for (const peer of keepers.slice(0, 2)) world.remove(peer, false)
   })

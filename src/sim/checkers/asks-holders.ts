@@ -1,4 +1,4 @@
-/** Nothing is asked of a peer that lacks it. */
+/** Nothing is asked of an honest peer that lacks it. */
 
 import type { Input, Output } from '../../engine/types.ts'
 import type { SimPeer } from '../peer.ts'
@@ -17,6 +17,7 @@ export class AsksHolders implements Checker {
     for (const output of outputs) {
       if (output.type !== 'send' || output.message.type !== 'request') continue
       const holder = this.#world?.peerOf(peer.content, output.peer)
+      if (holder?.role !== undefined) continue // it may have claimed what it has not
       for (const piece of output.message.pieces) {
         if (holder?.verified.get(piece) !== true) fail(this, `${peer.key} asks ${output.peer} for piece ${piece}, which it lacks`)
       }

@@ -35,6 +35,7 @@ export class BansEnd implements Checker {
     for (const [other, untilMs] of bans) {
       if (nowMs <= untilMs) continue
       bans.delete(other)
+      if (peer.swarm === undefined) continue
       const { neighbours, isLeaving } = peer.swarm.snapshot()
       const hasRoom = neighbours < (this.#world?.options.engine.maxNeighbours ?? 30)
       if (hasRoom && !isLeaving && !peer.swarm.accepts(other, nowMs)) fail(this, `${peer.key} still bans ${other}`)

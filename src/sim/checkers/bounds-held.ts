@@ -24,7 +24,7 @@ export class BoundsHeld implements Checker {
     if (peer.streams.size > this.#maxNeighbours + SPARE_LINKS) fail(this, `${peer.key} has ${peer.streams.size} connections`)
     if (this.#steps++ % EVERY !== 0) return
     try {
-      peer.swarm.assertInvariants()
+      peer.swarm?.assertInvariants()
     } catch (err) {
       fail(this, `${peer.key}: ${(err as Error).message}`)
     }

@@ -5,7 +5,8 @@ import type { Random } from '../../util/random.ts'
 import { equalUplinkBoundMs } from '../bounds.ts'
 import type { MachineSpec } from '../machine.ts'
 import type { SimulationOptions } from '../options.ts'
-import type { Behaviour, PeerSpec, SimPeer } from '../peer.ts'
+import type { PeerSpec, SimPeer } from '../peer.ts'
+import type { RoleName } from '../roles/role-names.ts'
 import type { World } from '../world.ts'
 
 /** A scenario as its own file says it; what it leaves out is filled in by plan.ts. */
@@ -25,13 +26,13 @@ export interface Draft {
 
 interface LeecherChange {
   readonly machine?: Partial<MachineSpec>
-  readonly behaviour?: Behaviour
+  readonly role?: RoleName
   /** Drawn within {@link CROWD_SPREAD_MS} of the start where it is left out. */
   readonly joinMs?: number
 }
 
 /** Everybody knows of the swarm within this time of the start, ms. */
-const CROWD_SPREAD_MS = 50
+export const CROWD_SPREAD_MS = 50
 
 export class Cast {
   readonly options: SimulationOptions
@@ -57,14 +58,20 @@ export class Cast {
     return equalUplinkBoundMs(this.options.contentBytes, this.uplink, Math.max(1, leechers), this.pieces)
   }
 
-  leecher(index: number, { machine = {}, behaviour = 'honest', joinMs }: LeecherChange = {}): PeerSpec {
+  leecher(index: number, { machine = {}, role, joinMs }: LeecherChange = {}): PeerSpec {
     return {
       machine: this.#machine(`n${index}`, machine),
       content: 0,
-      behaviour,
+      ...(role === undefined ? {} : { role }),
       isSeeder: false,
       joinMs: joinMs ?? this.random.nextBetween(0, CROWD_SPREAD_MS)
     }
+  }
+
+  /** A leecher on top of the crowd. */
+  stranger(index: number, change: LeecherChange): PeerSpec {
+    const leecher = this.leecher(index, change)
+    return { ...leecher, machine: { ...leecher.machine, key: `x${index}` } }
   }
 
   leechers(change: (index: number) => LeecherChange = () => ({})): PeerSpec[] {
@@ -72,7 +79,9 @@ export class Cast {
   }
 
   seeder(change: Partial<MachineSpec> = {}): PeerSpec {
-    return { machine: this.#machine('seeder', change), content: 0, behaviour: 'honest', isSeeder: true, joinMs: 0 }
+    const { seederUplink } = this.options
+    const own = seederUplink === 0 ? {} : { uplink: seederUplink / 1000 }
+    return { machine: this.#machine('seeder', { ...own, ...change }), content: 0, isSeeder: true, joinMs: 0 }
   }
 
   /** A seeder and all leechers. */

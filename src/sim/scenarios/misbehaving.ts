@@ -1,11 +1,11 @@
 /** Scenarios in which a share of the leechers does not play by the rules. */
 
-import type { Behaviour } from '../peer.ts'
+import type { RoleName } from '../roles/role-names.ts'
 import type { Cast, Draft } from './cast.ts'
 
-function withShare(cast: Cast, share: number, behaviour: Behaviour): Draft {
+function withShare(cast: Cast, share: number, role: RoleName): Draft {
   return {
-    peers: cast.crowd(index => (cast.isAmong(index, share) ? { behaviour } : {})),
+    peers: cast.crowd(index => (cast.isAmong(index, share) ? { role } : {})),
     boundMs: cast.boundOf(Math.round(cast.options.nodes * (1 - share)))
   }
 }

@@ -4,9 +4,11 @@
 
 import type { Random } from '../../util/random.ts'
 import { EQUAL_UPLINKS, fluidBoundMs } from '../bounds.ts'
+import { castMisbehaving } from '../misbehaving.ts'
 import type { SimulationOptions } from '../options.ts'
+import type { PeerSpec } from '../peer.ts'
 import type { ScenarioName } from '../scenario-names.ts'
-import { Cast, type Draft } from './cast.ts'
+import { Cast, CROWD_SPREAD_MS, type Draft } from './cast.ts'
 import { churn } from './churn.ts'
 import { flashCrowd } from './flash-crowd.ts'
 import { corrupters, freeRiders, silent } from './misbehaving.ts'
@@ -47,7 +49,26 @@ export function planScenario(options: SimulationOptions, random: Random): Scenar
   const cast = new Cast(options, random)
   const draft = SCENARIO_OF[options.scenario](cast)
   const bound = boundOf(cast, draft)
-  return { engine: {}, arrange: () => {}, isMeasured: peer => peer.behaviour === 'honest', faultsEndMs: 0, ...bound, ...draft }
+  const peers = [...draft.peers, ...strangers(cast, draft, random.fork('misbehaving'))]
+  const { isMeasured = () => true } = draft
+  return {
+    engine: {},
+    arrange: () => {},
+    faultsEndMs: 0,
+    ...bound,
+    ...draft,
+    peers,
+    isMeasured: peer => peer.role === undefined && isMeasured(peer)
+  }
+}
+
+/** The misbehaving that the options ask for on top of the scenario's own peers: half of them are there first, and all stand where the leechers stand. */
+function strangers(cast: Cast, { peers }: Draft, random: Random): readonly PeerSpec[] {
+  const labels = peers.find(({ isSeeder }) => !isSeeder)?.machine.labels ?? {}
+  return castMisbehaving(cast.options.misbehaving, random, index => {
+    const joinMs = random.chance(0.5) ? 0 : random.nextBetween(0, CROWD_SPREAD_MS)
+    return cast.stranger(index, { machine: { labels }, joinMs })
+  })
 }
 
 /** The bound of a crowd, of equals where all are. */

@@ -1,0 +1,73 @@
+/**
+ * What misbehaving peers cost the honest ones: the same world, once with them and once with nobody in their place. Both worlds draw the
+ * same links, times of joining and engines for the honest peers.
+ */
+
+import { isAnyHostile } from './misbehaving.ts'
+import type { SimulationOptions } from './options.ts'
+import type { SimPeer } from './peer.ts'
+import { Simulation, SimulationFailure, type SimulationResult } from './run.ts'
+
+/** One honest peer in both worlds; times from its joining to its last piece, ms. */
+interface Cost {
+  readonly peer: string
+  readonly aloneMs: number
+  /** Infinity: it did not complete before the deadline. */
+  readonly besideMs: number
+  readonly ratio: number
+}
+
+export interface Comparison {
+  readonly alone: SimulationResult
+  /** Where some never completed, as far as it came. */
+  readonly beside: SimulationResult
+  /** Highest ratio first. */
+  readonly costs: readonly Cost[]
+  readonly worst: Cost
+  readonly medianRatio: number
+  /** The most that the ratio should be. */
+  readonly allowedRatio: number
+}
+
+/** What honest peers may take, in times of what they take alone. */
+export const ALLOWED_BESIDE_SLOW = 1.25
+export const ALLOWED_BESIDE_HOSTILE = 2
+/** After so many times as long as alone, a peer that has not completed counts as one that never will. */
+const PATIENCE = 100
+const LEAST_PATIENCE_MS = 10_000
+
+/** Throws {@link SimulationFailure} where a run went wrong otherwise than by taking too long beside the misbehaving. */
+export function compareBeside(options: Partial<SimulationOptions>, patience: number = PATIENCE): Comparison {
+  const misbehaving = options.misbehaving ?? []
+  const withNobody = new Simulation({ ...options, misbehaving: [] })
+  const alone = withNobody.run()
+  const deadlineMs = withNobody.world.nowMs * patience + LEAST_PATIENCE_MS
+  const withThem = new Simulation({ ...options, deadlineMs })
+  runUntilStuck(withThem)
+  const costs: Cost[] = []
+  for (const peer of withNobody.world.peers) {
+    if (peer.isSeeder || !withNobody.world.isMeasured(peer) || peer.completedMs === undefined) continue
+    const other = withThem.world.peerOf(peer.content, peer.key)
+    const aloneMs = peer.completedMs - peer.joinMs
+    const besideMs = other === undefined ? Number.POSITIVE_INFINITY : timeOf(other)
+    costs.push({ peer: peer.key, aloneMs, besideMs, ratio: besideMs / aloneMs })
+  }
+  costs.sort((a, b) => b.ratio - a.ratio)
+  const [worst] = costs
+  if (worst === undefined) throw new SimulationFailure('nobody completed', withNobody.options, true)
+  const medianRatio = (costs[costs.length >> 1] as Cost).ratio
+  const allowedRatio = isAnyHostile(misbehaving) ? ALLOWED_BESIDE_HOSTILE : ALLOWED_BESIDE_SLOW
+  return { alone, beside: withThem.result(), costs, worst, medianRatio, allowedRatio }
+}
+
+function timeOf({ completedMs, joinMs }: SimPeer): number {
+  return completedMs === undefined ? Number.POSITIVE_INFINITY : completedMs - joinMs
+}
+
+function runUntilStuck(simulation: Simulation): void {
+  try {
+    simulation.run()
+  } catch (err) {
+    if (!(err instanceof SimulationFailure && err.isStuck)) throw err
+  }
+}
