@@ -20,7 +20,7 @@ import {
   type RootKey,
   type Transcript
 } from '../wire/handshake.ts'
-import { isChannelBound } from './fast-path.ts'
+import { isChannelBound } from './transport/fast-path.ts'
 
 const NOT_PROVEN = 'the root is not proven'
 /** Checked against where the key digest is not known, so that both take the same time. */

@@ -42,16 +42,17 @@ import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
 import { Refusals } from './limits/refusals.ts'
+import { addressOf } from './limits/remote-address.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
 import { keepPeersInMemory } from './peer-table.ts'
 import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
 import { loggerUnlessWanted } from './quiet-logger.ts'
-import { rawTls } from './raw-tls.ts'
 import { RecordStore } from './record-store.ts'
+import { rawTls } from './transport/raw-tls.ts'
+import { yamux } from './transport/yamux.ts'
 import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
 import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './withdrawal.ts'
-import { yamux } from './yamux.ts'
 
 const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   stateDir: undefined,
@@ -110,7 +111,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
     connectionCount: () => node.getConnections().length,
     isLinked: peer => host?.isLinked(peer) === true
   })
-  const node = await createNode(resolved, gaterOf(bans, doorkeeper, refusals))
+  const node = await createNode(resolved, gaterOf(bans, doorkeeper, refusals), refusals)
   let host: Libp2pHost | undefined
   try {
     keepPeersInMemory(node.peerStore, { self: node.peerId, events: node.services.internals.events })
@@ -123,7 +124,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   }
 }
 
-async function createNode(options: HostOptions, connectionGater: ConnectionGater) {
+async function createNode(options: HostOptions, connectionGater: ConnectionGater, refusals: Refusals) {
   const logger = loggerUnlessWanted()
   return createLibp2p({
     ...(logger === undefined ? {} : { logger }),
@@ -133,7 +134,7 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     // The dialler's order wins; noise is always there for peers that have nothing else.
     connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options), noise()],
-    streamMuxers: [muxer(options)],
+    streamMuxers: [muxer(options, refusals)],
     connectionManager: {
       // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse everybody, whoever holds the connections.
       maxConnections: options.maxConnections + CONNECTIONS_BEING_CLOSED,
@@ -166,10 +167,11 @@ async function loadTls(options: HostOptions) {
   return options.fastPaths ? rawTls(options.log) : (await import('@libp2p/tls')).tls()
 }
 
-function muxer(options: HostOptions) {
+function muxer(options: HostOptions, refusals: Refusals) {
   const streams = { maxInboundStreams: MAX_MUXED_STREAMS, maxOutboundStreams: MAX_MUXED_STREAMS }
   if (options.fastPaths) {
-    return yamux({ ...streams, maxWindowBytes: MAX_STREAM_WINDOW_BYTES, maxWriteBufferBytes: MAX_WRITE_BUFFER_BYTES })
+    const onFlood = (connection: object) => refusals.count('stream-flood', addressOf(connection))
+    return yamux({ ...streams, maxWindowBytes: MAX_STREAM_WINDOW_BYTES, maxWriteBufferBytes: MAX_WRITE_BUFFER_BYTES, onFlood })
   }
   const streamOptions = { maxReadBufferLength: MAX_STREAM_WINDOW_BYTES, maxWriteBufferLength: MAX_WRITE_BUFFER_BYTES }
   return stockYamux({ ...streams, streamOptions })

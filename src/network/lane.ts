@@ -13,10 +13,10 @@ import type { BufferPool } from '../util/buffer-pool.ts'
 import { encodeMessage } from '../wire/codec.ts'
 import type { HandshakeFrame } from '../wire/handshake.ts'
 import type { Message, PieceHeader } from '../wire/messages.ts'
-import { isDelaySensitive, isVolatileSource } from './fast-path.ts'
 import { FrameReader } from './frame-reader.ts'
 import { MAX_READ_BUFFER_BYTES, type StreamLink } from './link.ts'
 import { Outlet } from './outlet.ts'
+import { isDelaySensitive, isVolatileSource } from './transport/fast-path.ts'
 
 export interface LaneInit {
   stream: Stream

@@ -17,10 +17,10 @@ import type { BufferPool } from '../util/buffer-pool.ts'
 import { encodeMessage, type WireLimits } from '../wire/codec.ts'
 import type { HandshakeFrame, RootKey } from '../wire/handshake.ts'
 import type { Hello, Message, PieceHeader } from '../wire/messages.ts'
-import { isDelaySensitive, isVolatileSource } from './fast-path.ts'
 import { FrameReader } from './frame-reader.ts'
 import type { Lane } from './lane.ts'
 import { Outlet } from './outlet.ts'
+import { isDelaySensitive, isVolatileSource } from './transport/fast-path.ts'
 import type { LinkHandlers, PeerLink } from './types.ts'
 
 /** A peer that lets this much control traffic pile up does not read. */

@@ -21,7 +21,7 @@ import { type Hello, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { AnsweringHandshake, OpeningHandshake, partiesOf, type StreamParties } from './handshake.ts'
 import { Lanes } from './lanes.ts'
 import type { Refusals } from './limits/refusals.ts'
-import { remoteAddressOf } from './limits/remote-address.ts'
+import { addressOf } from './limits/remote-address.ts'
 import type { NetworkLimits } from './limits/table.ts'
 import { StreamLink, type StreamLinkInit } from './link.ts'
 import { type Pairing, Pairings } from './pairings.ts'
@@ -171,7 +171,7 @@ export class Links {
     const root = this.listeningTo(open.digest)
     const handshake = AnsweringHandshake.of(open, root?.key, parties)
     if (handshake === undefined || root === undefined) {
-      if (root !== undefined) this.#init.refusals.count('root-unproven', remoteAddressOf(link.connection.remoteAddr).address)
+      if (root !== undefined) this.#init.refusals.count('root-unproven', addressOf(link.connection))
       link.close(UNKNOWN_ROOT)
       return undefined
     }

@@ -14,7 +14,7 @@ import type { Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { encodePieceHeader } from '../wire/codec.ts'
 import type { PieceHeader } from '../wire/messages.ts'
-import { isReleasingSink } from './fast-path.ts'
+import { isReleasingSink } from './transport/fast-path.ts'
 
 /** Longest single send: the 65,519 bytes that fit one noise record, less the multiplexer's header. */
 const SEND_BYTES = 65_519 - 12

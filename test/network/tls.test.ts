@@ -9,8 +9,8 @@ import type { PrivateKey, StreamMuxerFactory, Upgrader } from '@libp2p/interface
 import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddrConnectionPair } from '@libp2p/utils'
-import { type RawTlsComponents, rawTls } from '../../src/network/raw-tls.ts'
-import { createCertificate, verifyCertificate } from '../../src/network/tls-certificate.ts'
+import { type RawTlsComponents, rawTls } from '../../src/network/transport/raw-tls.ts'
+import { createCertificate, verifyCertificate } from '../../src/network/transport/tls-certificate.ts'
 import { Hosts } from './support.ts'
 
 const hosts = new Hosts()

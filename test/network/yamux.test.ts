@@ -4,17 +4,20 @@ import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
 import type { MessageStream, Stream, StreamMuxer } from '@libp2p/interface'
 import { multiaddrConnectionPair } from '@libp2p/utils'
 import fc from 'fast-check'
-import { yamux } from '../../src/network/yamux.ts'
+import { type YamuxOptions, yamux } from '../../src/network/transport/yamux.ts'
 import { Arrivals, until } from './support.ts'
 
 const OPTIONS = {
   maxInboundStreams: 8,
   maxOutboundStreams: 8,
   maxWindowBytes: 1024 * 1024,
-  maxWriteBufferBytes: 4 * 1024 * 1024
+  maxWriteBufferBytes: 4 * 1024 * 1024,
+  onFlood: () => {}
 }
 const TYPE = { data: 0, window: 1, ping: 2, goAway: 3 }
 const SYN = 1
+const FIN = 4
+const RST = 8
 
 function frame(type: number, flags: number, id: number, value: number, payload: Uint8Array = new Uint8Array(0)): Uint8Array {
   const bytes = new Uint8Array(12 + payload.byteLength)
@@ -39,9 +42,9 @@ function connectionPair() {
 }
 
 /** A multiplexer of ours that was dialled, and the bare connection of who dialled it. */
-function dialled() {
+function dialled(overrides: Partial<YamuxOptions> = {}) {
   const [outbound, inbound] = connectionPair()
-  const muxer = yamux(OPTIONS)().createStreamMuxer(inbound)
+  const muxer = yamux({ ...OPTIONS, ...overrides })().createStreamMuxer(inbound)
   const streams = new Arrivals<Stream>()
   muxer.addEventListener('stream', event => streams.push(event.detail))
   const closed = new Arrivals<Error | undefined>()
@@ -71,9 +74,9 @@ describe('the multiplexer', () => {
       for (let round = 0; round < 3; round++) {
         const near = await a.createStream()
         const [echoed, done] = collect(near)
+        near.send(payload)
         const far = (await streams.until(round + 1, 'stream')).at(-1) as Stream
         const [, farDone] = collect(far)
-        near.send(payload)
         await near.close()
         const [got] = await farDone
         assert.deepEqual(got, payload)
@@ -88,7 +91,7 @@ describe('the multiplexer', () => {
 
   it('resets what is more than the streams allowed', async () => {
     const { peer, streams, answers } = dialled()
-    for (let i = 0; i < 10; i++) peer.send(frame(TYPE.window, SYN, 2 * i + 1, 0))
+    for (let i = 0; i < 10; i++) peer.send(frame(TYPE.data, SYN, 2 * i + 1, 1, Uint8Array.of(0)))
     await streams.until(8, 'stream')
     await until(() => answers.some(answer => answer[3] === 8), 'a reset was answered')
     assert.equal(streams.all.length, 8)
@@ -116,10 +119,10 @@ describe('the multiplexer', () => {
   it('keeps no more than one window for a stream that nobody reads, and grants more when somebody does', async () => {
     const { peer, streams, closed, answers } = dialled()
     const chunk = new Uint8Array(64 * 1024)
-    peer.send(frame(TYPE.window, SYN, 1, 0))
+    peer.send(frame(TYPE.data, SYN, 1, chunk.byteLength, chunk))
     const [stream] = await streams.until(1, 'stream')
     assert.ok(stream)
-    for (let i = 0; i < 4; i++) peer.send(frame(TYPE.data, 0, 1, chunk.byteLength, chunk))
+    for (let i = 0; i < 3; i++) peer.send(frame(TYPE.data, 0, 1, chunk.byteLength, chunk))
     await until(() => stream.readBufferLength === 256 * 1024, 'a window is full')
     const isGrant = (answer: Uint8Array) => answer[1] === TYPE.window && new DataView(answer.buffer).getUint32(8) > 0
     assert.ok(!answers.some(isGrant))
@@ -134,7 +137,7 @@ describe('the multiplexer', () => {
     const { peer, streams, closed } = dialled()
     peer.send(frame(TYPE.data, 0, 9, 1_000_000))
     for (let i = 0; i < 10; i++) peer.send(new Uint8Array(100_000))
-    peer.send(frame(TYPE.window, SYN, 1, 0))
+    peer.send(frame(TYPE.data, SYN, 1, 1, Uint8Array.of(0)))
     await streams.until(1, 'stream')
     assert.equal(closed.all.length, 0)
   })
@@ -153,6 +156,57 @@ describe('the multiplexer', () => {
     }
     await closed.until(1, 'end')
   })
+
+  it('tells nobody of a stream before its first byte, and then with the window that was granted meanwhile', async () => {
+    const { peer, muxer, streams, answers } = dialled()
+    peer.send(frame(TYPE.window, SYN, 1, 0))
+    peer.send(frame(TYPE.window, 0, 1, 100_000))
+    peer.send(frame(TYPE.ping, SYN, 0, 1))
+    await until(() => answers.length > 0, 'answered')
+    assert.equal(muxer.streams.length, 0)
+    peer.send(frame(TYPE.data, 0, 1, 1, Uint8Array.of(7)))
+    const [stream] = await streams.until(1, 'stream')
+    assert.ok(stream)
+    const bytes = 256 * 1024 + 100_000
+    stream.send(new Uint8Array(bytes + 1))
+    const sent = () => answers.reduce((sum, answer) => sum + (answer[1] === TYPE.data ? answer.byteLength : 0), 0)
+    await until(() => sent() > bytes, 'all that may go has gone')
+    assert.equal(stream.writeBufferLength, 1)
+  })
+
+  it('resets a stream that ends before its first byte, and forgets one that is reset', async () => {
+    const { peer, muxer, answers, streams } = dialled()
+    for (let id = 1; id < 100; id += 2) peer.send(frame(TYPE.window, SYN | RST, id, 0))
+    peer.send(frame(TYPE.window, SYN, 101, 0))
+    peer.send(frame(TYPE.window, FIN, 101, 0))
+    await until(() => answers.some(answer => answer[3] === RST && answer[7] === 101), 'it was reset')
+    assert.equal(answers.length, 1)
+    // None of them counts any more.
+    for (let i = 0; i < OPTIONS.maxInboundStreams; i++) peer.send(frame(TYPE.data, SYN, 201 + 2 * i, 1, Uint8Array.of(0)))
+    await streams.until(OPTIONS.maxInboundStreams, 'stream')
+    assert.equal(muxer.streams.length, OPTIONS.maxInboundStreams)
+  })
+
+  for (const [what, flood] of [
+    ['opens and resets streams', (id: number) => [frame(TYPE.window, SYN | RST, id, 0)]],
+    [
+      'opens streams, says something and resets them',
+      (id: number) => [frame(TYPE.data, SYN, id, 1, Uint8Array.of(0)), frame(TYPE.window, RST, id, 0)]
+    ],
+    ['opens streams and ends them', (id: number) => [frame(TYPE.window, SYN | FIN, id, 0)]],
+    ['pings', (id: number) => [frame(TYPE.ping, SYN, 0, id)]]
+  ] as const) {
+    it(`sends a peer away that ${what} without end`, async () => {
+      const floods: object[] = []
+      const { peer, closed } = dialled({ onFlood: connection => floods.push(connection) })
+      for (let i = 0; i < 2000 && closed.all.length === 0; i++) {
+        for (const bytes of flood(2 * i + 1)) if (peer.status === 'open') peer.send(bytes)
+        if (i % 100 === 0) await new Promise(setImmediate)
+      }
+      assert.match((await closed.until(1, 'end'))[0]?.message ?? '', /too many streams opened/)
+      assert.equal(floods.length, 1)
+    })
+  }
 
   it('survives any bytes', async () => {
     await fc.assert(

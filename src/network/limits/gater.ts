@@ -6,7 +6,7 @@ import type { ConnectionGater } from '@libp2p/interface'
 import type { Bans } from './bans.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import type { Refusals } from './refusals.ts'
-import { remoteAddressOf } from './remote-address.ts'
+import { addressOf } from './remote-address.ts'
 
 export function gaterOf(bans: Bans, doorkeeper: Doorkeeper, refusals: Refusals): ConnectionGater {
   return {
@@ -17,7 +17,7 @@ export function gaterOf(bans: Bans, doorkeeper: Doorkeeper, refusals: Refusals):
     // The first moment at which the other side's identity is known.
     denyInboundEncryptedConnection: (peer, connection) => {
       const isBanned = bans.has(peer.toString())
-      if (isBanned) refusals.count('banned', remoteAddressOf(connection.remoteAddr).address)
+      if (isBanned) refusals.count('banned', addressOf(connection))
       return isBanned
     },
     denyOutboundEncryptedConnection: peer => bans.has(peer.toString()),

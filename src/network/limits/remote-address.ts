@@ -25,6 +25,12 @@ export function remoteAddressOf(address: Multiaddr): RemoteAddress {
   return UNKNOWN
 }
 
+/** The same as text, for counting. */
+export function addressOf(connection: object): string {
+  const { remoteAddr } = connection as { remoteAddr?: Multiaddr }
+  return remoteAddr === undefined ? UNKNOWN.address : remoteAddressOf(remoteAddr).address
+}
+
 function ofIp4(text: string): RemoteAddress {
   const [a = 0, b = 0, c = 0] = text.split('.').map(Number)
   const isPrivate =

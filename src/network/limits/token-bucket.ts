@@ -1,5 +1,5 @@
 /**
- * What may happen so often in the long run and so often at once. One for each key; those that are full again are forgotten. Used by the limits.
+ * What may happen so often in the long run and so often at once: one bucket, and one for each key. Used by the limits.
  */
 
 export interface Rate {
@@ -7,29 +7,35 @@ export interface Rate {
   readonly burst: number
 }
 
-interface Bucket {
-  tokens: number
-  atMs: number
+export class TokenBucket {
+  /** Undefined: full. */
+  #tokens: number | undefined
+  #atMs = 0
+
+  /** Takes `cost` of the budget; false, and nothing is taken, when there is not enough. */
+  take({ perSecond, burst }: Rate, nowMs: number, cost = 1): boolean {
+    const earned = (Math.max(0, nowMs - this.#atMs) / 1000) * perSecond
+    const tokens = this.#tokens === undefined ? burst : Math.min(burst, this.#tokens + earned)
+    this.#atMs = nowMs
+    const isEnough = tokens >= cost
+    this.#tokens = isEnough ? tokens - cost : tokens
+    return isEnough
+  }
 }
 
 /** Keys remembered. Beyond them the one that was asked of longest ago is forgotten, which gives it a full bucket again. */
 const MAX_KEYS = 20_000
 
 export class TokenBuckets {
-  readonly #buckets = new Map<string, Bucket>()
+  readonly #buckets = new Map<string, TokenBucket>()
 
-  /** Takes `cost` of the key's budget; false, and nothing is taken, when there is not enough. */
-  take(key: string, { perSecond, burst }: Rate, nowMs: number, cost = 1): boolean {
-    const bucket = this.#buckets.get(key) ?? { tokens: burst, atMs: nowMs }
-    bucket.tokens = Math.min(burst, bucket.tokens + (Math.max(0, nowMs - bucket.atMs) / 1000) * perSecond)
-    bucket.atMs = nowMs
+  take(key: string, rate: Rate, nowMs: number, cost = 1): boolean {
+    const bucket = this.#buckets.get(key) ?? new TokenBucket()
     // Moved to the end: the order is that of the last question.
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     if (this.#buckets.size > MAX_KEYS) this.#forgetOldest()
-    if (bucket.tokens < cost) return false
-    bucket.tokens -= cost
-    return true
+    return bucket.take(rate, nowMs, cost)
   }
 
   #forgetOldest(): void {

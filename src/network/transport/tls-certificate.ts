@@ -11,7 +11,7 @@ import { generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:cr
 import { publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromCID } from '@libp2p/peer-id'
-import { concatBytes, encodeUtf8 } from '../util/bytes.ts'
+import { concatBytes, encodeUtf8 } from '../../util/bytes.ts'
 import { DerReader, der, derInteger, derOid, derTime, TAG } from './der.ts'
 
 /** libp2p's arc: 1.3.6.1.4.1.53594.1.1 */

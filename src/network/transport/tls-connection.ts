@@ -8,10 +8,11 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { type AbortOptions, type MessageStream, StreamStateError } from '@libp2p/interface'
+import { type AbortOptions, type MessageStream, type MultiaddrConnection, StreamStateError } from '@libp2p/interface'
 import { AbstractMessageStream, type SendResult } from '@libp2p/utils'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import { TLS_EXPORTER_BYTES, TLS_EXPORTER_LABEL } from '../wire/handshake.ts'
+import { TLS_EXPORTER_BYTES, TLS_EXPORTER_LABEL } from '../../wire/handshake.ts'
 import type { ChannelBound, DelaySensitive, ReleasingSink, VolatileSource } from './fast-path.ts'
 import { setLowDelay } from './low-delay.ts'
 
@@ -85,6 +86,11 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
 
   preferLowDelay(isPreferred: boolean): void {
     setLowDelay(this.#tcp, isPreferred)
+  }
+
+  /** Where the other end is. */
+  get remoteAddr(): Multiaddr | undefined {
+    return (this.#below as Partial<MultiaddrConnection>).remoteAddr
   }
 
   channelBinding(): Uint8Array | undefined {

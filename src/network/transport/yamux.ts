@@ -8,6 +8,8 @@
  *   reads holds one window and no more.
  * - Header and payload leave in one send, which TlsConnection writes as one.
  * - Answers to pings and refusals to a peer that does not read are bounded.
+ * - A stream that a peer opens costs nothing before its first byte: nobody hears of it. A peer that opens streams, or pings, faster than any use asks
+ *   for, or opens and resets them, is told to go away.
  *
  * Used by host.ts.
  */
@@ -20,30 +22,26 @@ import {
   serviceCapabilities,
   TooManyOutboundProtocolStreamsError
 } from '@libp2p/interface'
-import { AbstractStream, type AbstractStreamInit, AbstractStreamMuxer, type SendResult } from '@libp2p/utils'
+import { AbstractStreamMuxer } from '@libp2p/utils'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { ProtocolError } from '../errors.ts'
-import {
-  type ChannelBound,
-  type DelaySensitive,
-  isChannelBound,
-  isDelaySensitive,
-  isReleasingSink,
-  isVolatileSource,
-  type ReleasingSink,
-  type VolatileSource
-} from './fast-path.ts'
+import { ProtocolError } from '../../errors.ts'
+import { TokenBucket } from '../limits/token-bucket.ts'
+import { isChannelBound, isDelaySensitive, isReleasingSink, isVolatileSource } from './fast-path.ts'
+import { FLAG, TYPE, YamuxStream } from './yamux-stream.ts'
 
 const PROTOCOL = '/yamux/1.0.0'
 const VERSION = 0
 const HEADER_BYTES = 12
 
-const TYPE = { data: 0, windowUpdate: 1, ping: 2, goAway: 3 } as const
-const FLAG = { syn: 1, ack: 2, fin: 4, rst: 8 } as const
 const GO_AWAY = { normal: 0, protocolError: 1, internalError: 2 } as const
 
-/** What the specification gives every stream at its start. */
-const INITIAL_WINDOW_BYTES = 256 * 1024
+/**
+ * Streams opened by a peer, and pings: a link for each of {@link YamuxOptions.maxInboundStreams} roots at once, then what a busy DHT asks. Each costs 0.2 ms.
+ */
+const OPENED = { perSecond: 256, burst: 1024 }
+/** Streams that it opened and reset, or that were too many: hardly any in honest use. */
+const RESET = { perSecond: 50, burst: 200 }
+
 /** Answers and refusals that may wait for a peer that does not read. */
 const MAX_BLOCKED_CONTROL_BYTES = 64 * 1024
 
@@ -54,6 +52,8 @@ export interface YamuxOptions {
   readonly maxWindowBytes: number
   /** A stream that holds more unsent than this is aborted. */
   readonly maxWriteBufferBytes: number
+  /** A peer went beyond the budgets for opening streams; its connection ends. */
+  onFlood(connection: object): void
 }
 
 export function yamux(options: YamuxOptions): () => StreamMuxerFactory {
@@ -72,6 +72,10 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
   #nextId: number
   #inbound = 0
   #outbound = 0
+  /** Streams that the peer has opened and not used yet: what it grants to send beyond the first window. */
+  readonly #unused = new Map<number, number>()
+  readonly #opened = new TokenBucket()
+  readonly #reset = new TokenBucket()
   #wentAway = false
   #blockedControlBytes = 0
 
@@ -152,7 +156,9 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
   #handleSession(type: number, flags: number, value: number): void {
     if (type === TYPE.ping) {
       // We never ping on this level, so an answer is none of ours; libp2p's own ping measures.
-      if ((flags & FLAG.syn) !== 0) this.#sendControl(TYPE.ping, FLAG.ack, 0, value)
+      if ((flags & FLAG.syn) === 0) return
+      this.#charge(this.#opened, OPENED)
+      this.#sendControl(TYPE.ping, FLAG.ack, 0, value)
     } else if (type === TYPE.goAway) {
       this.#wentAway = true
       if (value === GO_AWAY.normal) this.onTransportClosed()
@@ -163,8 +169,16 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
   }
 
   #handleStream(type: number, flags: number, id: number, value: number): void {
-    if ((flags & FLAG.syn) !== 0) this.#accept(id)
+    if ((flags & FLAG.syn) !== 0) this.#handleOpened(id)
+    if (this.#unused.has(id)) {
+      if (type === TYPE.windowUpdate || value === 0) {
+        this.#handleUnused(id, flags, type === TYPE.windowUpdate ? value : 0)
+        return
+      }
+      this.#accept(id)
+    }
     const stream = this.#byId.get(id)
+    if ((flags & FLAG.rst) !== 0 && stream?.direction === 'inbound') this.#charge(this.#reset, RESET)
     if (type === TYPE.windowUpdate) {
       stream?.handleWindowUpdate(value)
       stream?.handleEndFlags(flags)
@@ -177,15 +191,44 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
     if (value === 0) this.#endPayload()
   }
 
-  #accept(id: number): void {
+  #handleOpened(id: number): void {
     if ((id % 2 === 1) === this.#isClient) throw new ProtocolError('yamux: stream id of the wrong side')
-    if (this.#byId.has(id)) return
+    if (this.#byId.has(id) || this.#unused.has(id)) return
+    this.#charge(this.#opened, OPENED)
     if (this.status !== 'open' || this.#inbound >= this.#options.maxInboundStreams) {
+      this.#charge(this.#reset, RESET)
       this.#sendControl(TYPE.windowUpdate, FLAG.rst, id, 0)
       return
     }
     this.#inbound++
-    this.onRemoteStream(this.#createStream(id, 'inbound'))
+    this.#unused.set(id, 0)
+  }
+
+  /** Something other than a first byte came for it. */
+  #handleUnused(id: number, flags: number, delta: number): void {
+    if ((flags & (FLAG.rst | FLAG.fin)) === 0) {
+      this.#unused.set(id, (this.#unused.get(id) ?? 0) + delta)
+      return
+    }
+    this.#unused.delete(id)
+    this.#inbound--
+    this.#charge(this.#reset, RESET)
+    if ((flags & FLAG.rst) === 0) this.#sendControl(TYPE.windowUpdate, FLAG.rst, id, 0)
+  }
+
+  /** Its first byte comes. */
+  #accept(id: number): void {
+    const delta = this.#unused.get(id) ?? 0
+    this.#unused.delete(id)
+    const stream = this.#createStream(id, 'inbound')
+    if (delta > 0) stream.handleWindowUpdate(delta)
+    this.onRemoteStream(stream)
+  }
+
+  #charge(bucket: TokenBucket, rate: typeof OPENED): void {
+    if (bucket.take(rate, performance.now())) return
+    this.#options.onFlood(this.maConn)
+    throw new ProtocolError('yamux: too many streams opened')
   }
 
   // ---- out ----
@@ -272,165 +315,5 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
     } catch {
       // The connection is gone already, which says the same.
     }
-  }
-}
-
-interface YamuxStreamInit extends AbstractStreamInit {
-  number: number
-  maxWindowBytes: number
-  sendFrame(type: number, flags: number, value: number, payload?: Iterable<Uint8Array>): boolean
-  whenReleased(callback: () => void): boolean
-  preferLowDelay(isPreferred: boolean): void
-  channelBinding(): Uint8Array | undefined
-}
-
-class YamuxStream extends AbstractStream implements VolatileSource, ReleasingSink, DelaySensitive, ChannelBound {
-  takeVolatile: ((chunk: Uint8Array) => void) | undefined
-
-  readonly #sendFrame: YamuxStreamInit['sendFrame']
-  readonly #whenReleased: YamuxStreamInit['whenReleased']
-  /** For the whole connection. */
-  readonly preferLowDelay: (isPreferred: boolean) => void
-  readonly channelBinding: () => Uint8Array | undefined
-  readonly #maxWindowBytes: number
-  /** Flag for the next frame: we open, or we accept. */
-  #firstFlag: number
-  /** What the peer may take of us. */
-  #sendWindow = INITIAL_WINDOW_BYTES
-  /** Receive window as granted in full, and what is left of it. */
-  #window = INITIAL_WINDOW_BYTES
-  #windowLeft = INITIAL_WINDOW_BYTES
-  #isPaused = false
-
-  constructor(init: YamuxStreamInit) {
-    super(init)
-    this.#sendFrame = init.sendFrame
-    this.#whenReleased = init.whenReleased
-    this.preferLowDelay = init.preferLowDelay
-    this.channelBinding = init.channelBinding
-    this.#maxWindowBytes = init.maxWindowBytes
-    this.#firstFlag = init.direction === 'outbound' ? FLAG.syn : FLAG.ack
-  }
-
-  /** Opens the stream at the other side. */
-  announce(): void {
-    if (this.#firstFlag === 0 || this.writeStatus !== 'writable') return
-    this.#sendWindowUpdate(0)
-  }
-
-  // ---- in ----
-
-  /** A data frame of this many bytes begins. Throws when the window does not allow it, which ends the connection. */
-  reserve(bytes: number): void {
-    if (bytes > this.#windowLeft) throw new ProtocolError(`yamux: ${bytes} bytes where ${this.#windowLeft} may come`)
-    this.#windowLeft -= bytes
-  }
-
-  /** `isVolatile`: the bytes are valid during the call only. */
-  handlePayload(data: Uint8Array, isVolatile: boolean): void {
-    if (this.takeVolatile !== undefined && this.readStatus === 'readable' && this.readBuffer.byteLength === 0) {
-      this.takeVolatile(data)
-    } else {
-      this.onData(isVolatile ? new Uint8Array(data) : data)
-    }
-    this.#renewWindow()
-  }
-
-  protected override dispatchReadBuffer(): void {
-    super.dispatchReadBuffer()
-    this.#renewWindow()
-  }
-
-  /** Grants more once half is used up and nothing waits unread; twice as much each time, up to the bound. */
-  #renewWindow(): void {
-    if (this.#windowLeft > this.#window / 2 || this.readBuffer.byteLength > 0 || this.#isPaused) return
-    if (this.readStatus !== 'readable' || this.remoteWriteStatus === 'closed') return
-    this.#window = Math.max(this.#window, Math.min(this.#window * 2, this.#maxWindowBytes, this.maxReadBufferLength))
-    const delta = this.#window - this.#windowLeft
-    this.#windowLeft = this.#window
-    this.#sendWindowUpdate(delta)
-  }
-
-  #sendWindowUpdate(delta: number): void {
-    const flag = this.#firstFlag
-    this.#firstFlag = 0
-    this.#sendFrame(TYPE.windowUpdate, flag, delta)
-  }
-
-  handleWindowUpdate(delta: number): void {
-    const wasExhausted = this.#sendWindow === 0
-    this.#sendWindow += delta
-    if (wasExhausted && this.#sendWindow > 0 && (this.writableNeedsDrain || this.writeBuffer.byteLength > 0)) {
-      this.safeDispatchEvent('drain')
-    }
-  }
-
-  handleEndFlags(flags: number): void {
-    if ((flags & FLAG.rst) !== 0) this.onRemoteReset()
-    else if ((flags & FLAG.fin) !== 0) this.onRemoteCloseWrite()
-  }
-
-  // ---- out ----
-
-  /** 'drain' would come although the window is exhausted, and let one more send through each time. */
-  override onMuxerDrain(): void {
-    if (this.#sendWindow > 0) super.onMuxerDrain()
-  }
-
-  override send(data: Uint8Array | Uint8ArrayList): boolean {
-    const isIdle = this.writeBuffer.byteLength === 0 && !this.sendingData && !this.writableNeedsDrain
-    if (!isIdle || this.writeStatus !== 'writable' || data.byteLength > this.#sendWindow) return super.send(data)
-    // The common case without a detour through the write buffer.
-    const flag = this.#firstFlag
-    this.#firstFlag = 0
-    this.#sendWindow -= data.byteLength
-    const canSendMore = this.#sendFrame(TYPE.data, flag, data.byteLength, data instanceof Uint8Array ? [data] : data)
-    if (!canSendMore) this.writableNeedsDrain = true
-    return canSendMore
-  }
-
-  override sendData(data: Uint8ArrayList): SendResult {
-    let sentBytes = 0
-    let canSendMore = true
-    while (data.byteLength > 0 && canSendMore) {
-      if (this.#sendWindow === 0) return { sentBytes, canSendMore: false }
-      const bytes = Math.min(this.#sendWindow, data.byteLength)
-      const payload = bytes === data.byteLength ? data : data.sublist(0, bytes)
-      const flag = this.#firstFlag
-      this.#firstFlag = 0
-      this.#sendWindow -= bytes
-      sentBytes += bytes
-      canSendMore = this.#sendFrame(TYPE.data, flag, bytes, payload)
-      if (payload === data) break
-      data.consume(bytes)
-    }
-    return { sentBytes, canSendMore }
-  }
-
-  whenReleased(callback: () => void): boolean {
-    return this.writeBuffer.byteLength === 0 && this.#whenReleased(callback)
-  }
-
-  override sendReset(): void {
-    this.#sendFrame(TYPE.windowUpdate, FLAG.rst, 0)
-  }
-
-  override async sendCloseWrite(): Promise<void> {
-    const flag = this.#firstFlag
-    this.#firstFlag = 0
-    this.#sendFrame(TYPE.windowUpdate, flag | FLAG.fin, 0)
-  }
-
-  override async sendCloseRead(options?: AbortOptions): Promise<void> {
-    options?.signal?.throwIfAborted()
-  }
-
-  override sendPause(): void {
-    this.#isPaused = true
-  }
-
-  override sendResume(): void {
-    this.#isPaused = false
-    this.#renewWindow()
   }
 }

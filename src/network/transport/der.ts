@@ -3,7 +3,7 @@
  * Used by tls-certificate.ts.
  */
 
-import { concatBytes } from '../util/bytes.ts'
+import { concatBytes } from '../../util/bytes.ts'
 
 export const TAG = {
   boolean: 0x01,
