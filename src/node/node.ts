@@ -16,11 +16,12 @@ import type { PeerSource } from '../engine/types.ts'
 import { InvalidOptionsError, StoreError } from '../errors.ts'
 import { createHost } from '../network/host.ts'
 import type { Host } from '../network/types.ts'
-import { openFileStore } from '../store/file-store.ts'
+import { openFileStore } from '../store/download/file-store.ts'
+import { removeDownload } from '../store/download/remove-download.ts'
+import { keepReceipt, takeBackDownload } from '../store/download/repair-download.ts'
 import { loadHasher } from '../store/hasher.ts'
 import { inspectOutput } from '../store/inspect-output.ts'
 import type { PieceStore } from '../store/piece-store.ts'
-import { removeDownload } from '../store/remove-download.ts'
 import { openSeedStore } from '../store/seed-store.ts'
 import { splitPeerHint } from './address-book.ts'
 import { prepareSeed } from './content.ts'
@@ -35,6 +36,7 @@ import type {
   NodeOptions,
   OriginSettings,
   RemoveOptions,
+  RemoveReport,
   SeedOptions,
   SwarmNode,
   Transfer
@@ -125,17 +127,9 @@ class LibraryNode implements SwarmNode {
     for (const transfer of this.#transfers.values()) transfer.setLimits({})
   }
 
-  async remove(manifest: Manifest, { output, only, incompleteDir, finished }: RemoveOptions): Promise<void> {
+  async remove(manifest: Manifest, options: RemoveOptions): Promise<RemoveReport> {
     await this.#transfers.get(manifest.root)?.close()
-    await removeDownload({
-      manifest,
-      output,
-      ...(only === undefined ? {} : { only }),
-      ...(incompleteDir === undefined ? {} : { incompleteDir }),
-      stateDir: this.#options.stateDir,
-      hash: this.#hash,
-      finished
-    })
+    return removeDownload({ manifest, ...options, stateDir: this.#options.stateDir, hash: this.#hash })
   }
 
   async seed(path: string, options: SeedOptions = {}): Promise<Transfer> {
@@ -143,6 +137,8 @@ class LibraryNode implements SwarmNode {
     checkOrigins(origins)
     const { manifest: hashed, stamps } = await prepareSeed(path, this.#options.stateDir, this.#hash, options)
     const manifest = origins.length === 0 ? hashed : { ...hashed, origins }
+    if (options.isOurs === true)
+      await keepReceipt({ manifest, output: resolve(path), stateDir: this.#options.stateDir, hash: this.#hash })
     const running = await this.#runningOf(manifest.root)
     if (running !== undefined) return running
     const store = await openSeedStore({ manifest, path: resolve(path), stamps, hash: this.#hash })
@@ -177,13 +173,17 @@ class LibraryNode implements SwarmNode {
     const onChecked = (done: number, total: number): void =>
       options.onStatus?.({ state: 'checking', text: `checking what is already at ${path}`, done, total })
 
+    const only = options.only === undefined ? {} : { only: options.only }
+    const incompleteDir = options.incompleteDir === undefined ? {} : { incompleteDir: options.incompleteDir }
     const inPlace = await this.#openInPlace(manifest, path, options, signal, onChecked)
     if (inPlace !== undefined)
       return this.#join({ manifest, pieceList, store: inPlace, path, peers, timeoutMs, origins, origin: {} })
-    const only = options.only === undefined ? {} : { only: options.only }
+    const { stateDir } = this.#options
+    const hash = this.#hash
+    if (options.repair === true) await takeBackDownload({ manifest, output: path, ...only, ...incompleteDir, stateDir, hash })
     const found = await inspectOutput(manifest, path, {
-      hash: this.#hash,
-      stateDir: this.#options.stateDir,
+      hash,
+      stateDir,
       ...only,
       signal,
       onProgress: onChecked
@@ -200,9 +200,9 @@ class LibraryNode implements SwarmNode {
       manifest,
       output: path,
       ...only,
-      ...(options.incompleteDir === undefined ? {} : { incompleteDir: options.incompleteDir }),
-      stateDir: this.#options.stateDir,
-      hash: this.#hash,
+      ...incompleteDir,
+      stateDir,
+      hash,
       signal,
       onChecked
     })

@@ -62,6 +62,8 @@ export interface SeedOptions {
   origins?: string[]
   /** Hash again even if the cache knows this unchanged file. @default false */
   rehash?: boolean
+  /** The caller made this file for the node: {@link SwarmNode.remove} may delete it while it is unchanged. @default false */
+  isOurs?: boolean
   /** What a folder holds that cannot be shared and was left out (symbolic links, special files, empty folders). */
   onSkipped?: (entries: readonly { path: string; reason: string }[]) => void
 }
@@ -80,6 +82,11 @@ export interface GetOptions {
   origin?: Partial<OriginSettings>
   /** Overwrite an existing, different output. @default false */
   force?: boolean
+  /**
+   * Take back what an earlier download of this node put at the output, damaged or not, and fetch what is wrong with it. Only files that it made;
+   * one that was replaced since is in the way as ever. @default false
+   */
+  repair?: boolean
   /** Folder for unfinished content; may be on another file system. @default beside the output */
   incompleteDir?: string
   /** Give up after this long without a new piece, in milliseconds. 0: never. @default 0 */
@@ -178,6 +185,16 @@ export interface RemoveOptions {
   incompleteDir?: string
   /** Whether it was complete, so that what lies at `output` goes too. */
   finished: boolean
+  /** Delete nothing of a finished content when some file of it is no longer what we wrote. @default false */
+  unlessChanged?: boolean
+}
+
+/** What {@link SwarmNode.remove} left, each with the reason in words. */
+export interface RemoveReport {
+  /** What lies where the download's files were, and is not what it wrote: changed, replaced, or there before it. */
+  changed: { path: string; reason: string }[]
+  /** What others put among its files; the first hundred. */
+  beside: { path: string; reason: string }[]
 }
 
 /** One swarm that this node takes part in, leeching or seeding. */
@@ -228,7 +245,10 @@ export interface SwarmNode {
   refusals(): ReadonlyMap<string, number>
   /** Limits over all transfers, from now on. Each transfer's own hold besides. */
   setLimits(limits: Partial<NodeLimits>): void
-  /** Deletes what a download put on disk, closing its transfer first. Never touches what others put beside it. Throws `StoreError`. */
-  remove(manifest: Manifest, options: RemoveOptions): Promise<void>
+  /**
+   * Deletes what a download put on disk, closing its transfer first: file by file, each only while it is what we wrote, and never through a
+   * link. All else stays, and is in the report. Throws `StoreError`.
+   */
+  remove(manifest: Manifest, options: RemoveOptions): Promise<RemoveReport>
   stop(): Promise<void>
 }

@@ -111,25 +111,6 @@ export function statPath(path: string): Promise<fs.BigIntStats | undefined> {
   )
 }
 
-/** Makes a created or renamed entry of `folder` survive a power cut. Platforms that cannot sync a folder are passed over. */
-export async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const fd = await openRaw(folder, fs.constants.O_RDONLY).catch(err => {
-    throw storeError('cannot open folder', folder, err)
-  })
-  try {
-    await new Promise<void>((resolve, reject) =>
-      fs.fsync(fd, err => {
-        // Some network and FUSE file systems have no fsync for folders; the rename itself was atomic.
-        if (err && errnoOf(err) !== 'EINVAL' && errnoOf(err) !== 'ENOTSUP') reject(storeError('cannot flush', folder, err))
-        else resolve()
-      })
-    )
-  } finally {
-    await closeFile(fd)
-  }
-}
-
 /** Makes the folder and its parents. Not Node's recursive mkdir: on a read-only disk that one says ENOENT. */
 export async function makeFolder(path: string, mode = 0o777): Promise<void> {
   if ((await statPath(path))?.isDirectory()) return
@@ -147,20 +128,15 @@ export async function makeFolder(path: string, mode = 0o777): Promise<void> {
   }
 }
 
-/** Removes a file or a whole folder; nothing there is fine. */
+/**
+ * Removes a file or a whole folder; nothing there is fine. Only for what lies in our own state folder: what lies where users put their files goes
+ * one file at a time, see download/own-files.ts.
+ */
 export async function removePath(path: string): Promise<void> {
   try {
     await fs.promises.rm(path, { recursive: true, force: true })
   } catch (err) {
     throw storeError('cannot remove', path, err)
-  }
-}
-
-export async function renamePath(from: string, to: string): Promise<void> {
-  try {
-    await fs.promises.rename(from, to)
-  } catch (err) {
-    throw storeError(`cannot move ${from} into place`, to, err)
   }
 }
 

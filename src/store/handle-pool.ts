@@ -2,7 +2,7 @@
  * Open files, at most so many at once: a folder of ten thousand files must not need ten thousand descriptors.
  *
  * Invariants: a descriptor in use is never closed; at most `limit` are open; the one unused for longest goes first.
- * Called by the file store and the reader; file numbers are theirs.
+ * Called by the file store and the reader, whose keys are file numbers, and by the tree, whose keys are folders.
  */
 
 import { closeFile } from './disk.ts'
@@ -10,16 +10,18 @@ import { closeFile } from './disk.ts'
 interface Handle {
   opening: Promise<number>
   users: number
+  /** Forgotten while in use: closed by its last user. */
+  isForgotten: boolean
 }
 
-export class HandlePool {
-  readonly #open: (file: number) => Promise<number>
+export class HandlePool<Key = number> {
+  readonly #open: (key: Key) => Promise<number>
   readonly #limit: number
   /** Insertion order is the order of last use. */
-  readonly #handles = new Map<number, Handle>()
+  readonly #handles = new Map<Key, Handle>()
   #waiting: (() => void)[] = []
 
-  constructor(open: (file: number) => Promise<number>, limit: number) {
+  constructor(open: (key: Key) => Promise<number>, limit: number) {
     this.#open = open
     this.#limit = limit
   }
@@ -29,20 +31,20 @@ export class HandlePool {
   }
 
   /** Runs `action` with the file's descriptor, opening it when needed; waits while all allowed descriptors are in use. */
-  async use<T>(file: number, action: (fd: number) => Promise<T>): Promise<T> {
-    let handle = this.#handles.get(file)
+  async use<T>(key: Key, action: (fd: number) => Promise<T>): Promise<T> {
+    let handle = this.#handles.get(key)
     while (handle === undefined) {
       if (this.#handles.size < this.#limit || this.#closeOldestIdle()) {
-        handle = { opening: this.#open(file), users: 0 }
-        this.#handles.set(file, handle)
+        handle = { opening: this.#open(key), users: 0, isForgotten: false }
+        this.#handles.set(key, handle)
       } else {
         await new Promise<void>(resolve => this.#waiting.push(resolve))
-        handle = this.#handles.get(file)
+        handle = this.#handles.get(key)
       }
     }
     handle.users++
-    this.#handles.delete(file)
-    this.#handles.set(file, handle)
+    this.#handles.delete(key)
+    this.#handles.set(key, handle)
     try {
       return await action(await handle.opening)
     } catch (err) {
@@ -51,12 +53,22 @@ export class HandlePool {
         () => true,
         () => false
       )
-      if (!opened && this.#handles.get(file) === handle) this.#handles.delete(file)
+      if (!opened && this.#handles.get(key) === handle) this.#handles.delete(key)
       throw err
     } finally {
       handle.users--
+      if (handle.isForgotten && handle.users === 0) void handle.opening.then(closeFile, () => {})
       this.#waiting.shift()?.()
     }
+  }
+
+  /** The next use opens it again; for what may lie elsewhere by now. */
+  forget(key: Key): void {
+    const handle = this.#handles.get(key)
+    if (handle === undefined) return
+    this.#handles.delete(key)
+    handle.isForgotten = true
+    if (handle.users === 0) void handle.opening.then(closeFile, () => {})
   }
 
   /** Closes every file. The caller sees to it that none is in use. */
@@ -67,9 +79,9 @@ export class HandlePool {
   }
 
   #closeOldestIdle(): boolean {
-    for (const [file, handle] of this.#handles) {
+    for (const [key, handle] of this.#handles) {
       if (handle.users > 0) continue
-      this.#handles.delete(file)
+      this.#handles.delete(key)
       void handle.opening.then(closeFile, () => {})
       return true
     }

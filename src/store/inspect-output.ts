@@ -3,11 +3,11 @@
  */
 
 import fs from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { HashFunction } from '../content/hash.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { errnoOf, statPath } from './disk.ts'
-import { transferFolder } from './file-store.ts'
+import { restPath, transferFolder } from './download/paths.ts'
 import { Layout } from './layout.ts'
 import { type Only, Selection } from './selection.ts'
 import { verifyPieces } from './verify-content.ts'
@@ -53,7 +53,7 @@ export async function inspectOutput(manifest: Manifest, path: string, options: I
       const range = layout.piecesOfFile(file)
       for (let piece = range?.first ?? 0; piece <= (range?.last ?? -1); piece++) relevant.add(piece)
     }
-    const rest = join(transferFolder(options.stateDir, manifest, base, selection, options.hash), 'rest')
+    const rest = restPath(transferFolder(options.stateDir, manifest, base, selection, options.hash))
     const bad = await verifyPieces({
       manifest,
       layout,

@@ -44,6 +44,11 @@ export class Layout {
     return this.isFolder ? join(base, ...path.split('/')) : base
   }
 
+  /** The file's path by its names; none for a single file. */
+  namesOf(file: number): string[] {
+    return this.isFolder ? (this.files[file] as ManifestFile).path.split('/') : []
+  }
+
   /** The slices that make up the piece, in order. Empty files have none. */
   slicesOf(piece: number): Slice[] {
     const start = this.geometry.pieceOffset(piece)

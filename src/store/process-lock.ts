@@ -3,7 +3,8 @@
  *
  * The lock of an output lies beside it and not in the state folder, since two nodes with separate state folders may still be sent to
  * the same output. A lock is stale when its process is gone (same host: by process id, start time and boot), or, written
- * on another host or in another container, when nobody touched it for a while. Called by the file store and the node.
+ * on another host or in another container, when nobody touched it for a while. One of this very process is stale once it was released: a folder
+ * that may not be written to any more keeps its file. Called by the file store and the node.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -26,6 +27,9 @@ interface Holder {
   host: string
   token: string
 }
+
+/** Tokens of the locks that this process holds now. */
+const heldTokens = new Set<string>()
 
 export interface ProcessLock {
   /** Gives it free. Idempotent; never throws. */
@@ -75,6 +79,7 @@ export async function takeLock(lockPath: string, foreignStaleMs: number): Promis
 }
 
 function held(lockPath: string, own: Holder): ProcessLock {
+  heldTokens.add(own.token)
   const touch = setInterval(() => {
     const now = new Date()
     fs.promises.utimes(lockPath, now, now).catch(() => {})
@@ -85,6 +90,7 @@ function held(lockPath: string, own: Holder): ProcessLock {
     async release() {
       if (released) return
       released = true
+      heldTokens.delete(own.token)
       clearInterval(touch)
       const text = await readLock(lockPath).catch(() => undefined)
       if (text !== undefined && parseHolder(text)?.token === own.token)
@@ -125,6 +131,7 @@ async function removeStale(lockPath: string, staleText: string, token: string): 
 async function isAlive(holder: Holder, own: Holder, lockPath: string, foreignStaleMs: number): Promise<boolean> {
   if (holder.host !== own.host) return (await ageMs(lockPath)) < foreignStaleMs
   if (holder.boot !== own.boot) return false
+  if (holder.pid === own.pid && holder.started === own.started) return heldTokens.has(holder.token)
   try {
     process.kill(holder.pid, 0)
   } catch (err) {

@@ -16,6 +16,8 @@ export type Only = readonly string[] | ((path: string) => boolean)
 
 export class Selection {
   readonly layout: Layout
+  /** As given; undefined for all files, or when a function chooses. */
+  readonly globs: readonly string[] | undefined
   /** Per file of the layout. */
   readonly isWantedFile: readonly boolean[]
   readonly wanted: Bitfield
@@ -29,6 +31,7 @@ export class Selection {
   /** Throws `InvalidOptionsError` when a glob cannot be read or no file matches. */
   constructor(layout: Layout, only: Only | undefined) {
     this.layout = layout
+    this.globs = Array.isArray(only) ? only : undefined
     this.restFile = layout.files.length
     const isWanted = only === undefined || !layout.isFolder ? () => true : predicateOf(only)
     this.isWantedFile = layout.files.map(file => isWanted(file.path))

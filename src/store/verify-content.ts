@@ -6,12 +6,14 @@
 
 import fs from 'node:fs'
 import { resolve } from 'node:path'
+import type { Bitfield } from '../content/bitfield.ts'
 import type { HashFunction } from '../content/hash.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { forEachWide, isNoFile, openRaw, readAt, statPath, storeError } from './disk.ts'
 import { HandlePool } from './handle-pool.ts'
 import { isPieceHash, Layout, type Slice } from './layout.ts'
 import { streamPieces } from './read-ahead.ts'
+import type { Selection } from './selection.ts'
 import { isSameStamp, isSettled, type Stamp, stampOf } from './stamp.ts'
 
 export interface VerifyOptions {
@@ -136,6 +138,27 @@ export async function verifyPieces(init: VerifyPiecesInit): Promise<number[]> {
     await pool.closeAll()
   }
   return bad
+}
+
+/** The wanted pieces whose bytes, as the selection keeps them, are what the manifest says. */
+export async function intactPieces(
+  manifest: Manifest,
+  selection: Selection,
+  pathOf: (file: number) => string,
+  options: VerifyOptions
+): Promise<Bitfield> {
+  const { wanted, layout } = selection
+  const bad = await verifyPieces({
+    manifest,
+    layout,
+    pathOf,
+    slicesOf: piece => selection.slicesOf(piece),
+    skip: piece => !wanted.get(piece),
+    ...options
+  })
+  const intact = wanted.clone()
+  for (const piece of bad) intact.clear(piece)
+  return intact
 }
 
 /** Those of the ascending `pieces` within [first, last]. */

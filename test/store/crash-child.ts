@@ -4,7 +4,7 @@
  * Arguments: output, state folder, kind of content, seed of the order, pieces after which it only waits for its end (so that it cannot outrun its killer).
  */
 
-import { openFileStore } from '../../src/store/file-store.ts'
+import { openFileStore } from '../../src/store/download/file-store.ts'
 import { crashContent } from './crash-content.ts'
 import { hash } from './fixtures.ts'
 

@@ -4,7 +4,7 @@ import fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
 import { StoreError } from '../../src/errors.ts'
-import { openFileStore } from '../../src/store/file-store.ts'
+import { openFileStore } from '../../src/store/download/file-store.ts'
 import { hashContent } from '../../src/store/hash-content.ts'
 import { fileContent, fill, folderContent, hash, PIECE, tempFolder } from './fixtures.ts'
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { it, type TestContext } from 'node:test'
 import { InvalidOptionsError, StoreError } from '../../src/errors.ts'
-import { type FileStore, type FileStoreInit, openFileStore } from '../../src/store/file-store.ts'
+import { type FileStore, type FileStoreInit, openFileStore } from '../../src/store/download/file-store.ts'
 import { inspectOutput } from '../../src/store/inspect-output.ts'
 import { PieceLostError } from '../../src/store/piece-store.ts'
 import { describePieceStore } from '../compliance/piece-store.ts'
@@ -92,7 +92,8 @@ for (const [kind, content] of [
     assert.equal(store.isFinished, true)
     await store.close()
     assert.equal(await inspectOutput(content.manifest, at.output, { hash, stateDir: at.stateDir }), 'matches')
-    assert.deepEqual(await fs.readdir(join(at.stateDir, 'transfers')).catch(() => []), [])
+    const kept = await fs.readdir(join(at.stateDir, 'transfers'), { recursive: true })
+    assert.deepEqual(kept.map(path => basename(path)).slice(1), ['receipt'], 'of the state only what we may delete one day stays')
   })
 }
 
@@ -205,11 +206,18 @@ it('a store that falls quiet saves its state by itself', async t => {
   assert.equal(await store.write(1, content.piece(1)), true)
 })
 
-it('what nobody came back to for months is forgotten, what is recent is kept', async t => {
+it('what nobody came back to for months is forgotten; what is recent is kept, and so is the receipt of what is still there', async t => {
   const content = fileContent(6 * PIECE)
   const at = await somewhere(t)
   const transfers = join(at.stateDir, 'transfers')
   const long = new Date(Date.now() - 100 * 24 * 3600 * 1000)
+  const kept = await open(content, { ...at, output: join(at.output, '..', 'kept') })
+  await fill(kept, content)
+  await kept.finish()
+  await kept.close()
+  const [receipt] = await fs.readdir(transfers)
+  for (const path of [join(transfers, receipt as string, 'receipt'), join(transfers, receipt as string)])
+    await fs.utimes(path, long, long)
   for (const name of ['old', 'recent', 'revived']) {
     await fs.mkdir(join(transfers, name), { recursive: true })
     await fs.writeFile(join(transfers, name, 'rest'), 'x')
@@ -218,7 +226,9 @@ it('what nobody came back to for months is forgotten, what is recent is kept', a
   }
   const store = await open(content, at)
   closeAfter(t, store)
-  assert.deepEqual((await fs.readdir(transfers)).sort(), ['recent', 'revived'])
+  const names = await fs.readdir(transfers)
+  for (const name of ['recent', 'revived', receipt as string]) assert.ok(names.includes(name), name)
+  assert.ok(!names.includes('old'))
 })
 
 it('staged files removed before the finish are fetched again, not left out', async t => {

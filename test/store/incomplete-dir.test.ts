@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { createManifest, type Manifest } from '../../src/content/manifest.ts'
-import { openFileStore } from '../../src/store/file-store.ts'
+import { openFileStore } from '../../src/store/download/file-store.ts'
+import { removeDownload } from '../../src/store/download/remove-download.ts'
 import { loadHasher } from '../../src/store/hasher.ts'
-import { removeDownload } from '../../src/store/remove-download.ts'
 
 const PIECE = 16 * 1024
 const { hash } = await loadHasher()

@@ -8,10 +8,12 @@
 
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { Bitfield } from '../content/bitfield.ts'
-import type { HashFunction } from '../content/hash.ts'
-import { decodeHexInto, encodeHex } from '../util/bytes.ts'
-import { replaceFile } from './disk.ts'
+import { Bitfield } from '../../content/bitfield.ts'
+import type { HashFunction } from '../../content/hash.ts'
+import { decodeHexInto, encodeHex, encodeUtf8 } from '../../util/bytes.ts'
+import { removePath, replaceFile } from '../disk.ts'
+import { type Stamp, stampText } from '../stamp.ts'
+import { readReceipt } from './receipt.ts'
 
 /**
  * 'staged': pieces wait beside the output. 'moving': files are on their way from there into an existing folder.
@@ -61,18 +63,29 @@ export async function writeTransferState(folder: string, state: TransferState, h
   await replaceFile(statePath(folder), new TextEncoder().encode(text))
 }
 
+/** Of the stamps of the files that hold pieces. */
+export function digestOf(stamps: readonly (Stamp | undefined)[], hash: HashFunction): string {
+  const text = stamps.map(stamp => (stamp === undefined ? '-' : stampText(stamp))).join('\n')
+  return encodeHex(hash(encodeUtf8(text)))
+}
+
 /** A transfer untouched for this long is forgotten, in milliseconds: 90 days. Its staged bytes, if any, stay and would be hashed again. */
 const FORGET_MS = 90 * 24 * 3600 * 1000
 
-/** Removes what abandoned downloads and finished selections left in the state folder long ago. Never throws. */
-export async function forgetOldTransfers(transfers: string, nowMs: number): Promise<void> {
+/**
+ * Removes what abandoned downloads and finished selections left in the state folder long ago. A receipt stays as long as what it is about: without
+ * it nobody could tell that those files are ours. Never throws.
+ */
+export async function forgetOldTransfers(transfers: string, nowMs: number, hash: HashFunction): Promise<void> {
   const names = await fs.promises.readdir(transfers).catch(() => [])
   for (const name of names) {
     const folder = join(transfers, name)
     const inside = await fs.promises.readdir(folder).catch(() => [])
     const stats = await Promise.all(['', ...inside].map(entry => fs.promises.stat(join(folder, entry)).catch(() => undefined)))
-    const isOld = stats.every(entry => entry === undefined || nowMs - entry.mtimeMs > FORGET_MS)
-    if (isOld) await fs.promises.rm(folder, { recursive: true, force: true }).catch(() => {})
+    if (!stats.every(entry => entry === undefined || nowMs - entry.mtimeMs > FORGET_MS)) continue
+    const receipt = await readReceipt(folder, hash)
+    if (receipt !== undefined && fs.existsSync(receipt.output)) continue
+    await removePath(folder).catch(() => {})
   }
 }
 
