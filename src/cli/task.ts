@@ -18,25 +18,24 @@ export type TaskAction =
 export async function task(name: string, action: TaskAction, flags: CommonFlags & DaemonClientFlags, ui: Ui): Promise<number> {
   const client = await requireDaemon(flags)
   const found = pickTask(await client.tasks(), name)
-  const after = await perform(client, found, action)
-  if (after === undefined) {
-    ui.event('removed', { id: found.id, name: found.name, root: found.root })
+  if (action.type === 'remove') {
+    const left = await client.deleteTask(found.id, action.data)
+    ui.event('removed', { id: found.id, name: found.name, root: found.root, ...left })
     ui.essential(found.id)
     ui.result(`removed   ${found.name}`)
+    for (const { path, reason } of [...(left?.changed ?? []), ...(left?.beside ?? [])]) ui.result(`left      ${path} (${reason})`)
     return 0
   }
+  const after = await perform(client, found, action)
   ui.event('task', { id: after.id, priority: after.priority, ...taskFields(after) })
   ui.essential(after.state)
   for (const line of taskLines(after)) ui.result(line)
   return 0
 }
 
-/** The task after it; undefined when it is gone. */
-async function perform(client: DaemonClient, { id }: Task, action: TaskAction): Promise<Task | undefined> {
+/** The task after it. */
+async function perform(client: DaemonClient, { id }: Task, action: Exclude<TaskAction, { type: 'remove' }>): Promise<Task> {
   switch (action.type) {
-    case 'remove':
-      await client.deleteTask(id, action.data)
-      return undefined
     case 'priority':
       return client.updateTask(id, { priority: action.priority })
     default:

@@ -17,6 +17,7 @@ import type {
   LimitsReply,
   PatchLimits,
   Probe,
+  Removed,
   ScanReport,
   SwarmView,
   Task,
@@ -107,8 +108,9 @@ export class DaemonClient {
     return this.#call<Task>('POST', `/v1/tasks/${encodeURIComponent(id)}/${action}`)
   }
 
-  async deleteTask(id: string, data: boolean): Promise<void> {
-    await this.#call('DELETE', `/v1/tasks/${encodeURIComponent(id)}?data=${data}`)
+  /** What was left on disk; undefined when nothing was. */
+  async deleteTask(id: string, data: boolean): Promise<Removed | undefined> {
+    return this.#call<Removed | undefined>('DELETE', `/v1/tasks/${encodeURIComponent(id)}?data=${data}`)
   }
 
   async manifest(id: string): Promise<string> {

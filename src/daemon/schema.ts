@@ -114,6 +114,16 @@ export const TaskList = Type.Object({
 })
 export type TaskList = Static<typeof TaskList>
 
+const LeftFiles = Type.Array(Type.Object({ path: Type.String(), reason: Type.String() }), { maxItems: 100 })
+export const Removed = Type.Object({
+  changed: Type.Unsafe<{ path: string; reason: string }[]>({
+    ...LeftFiles,
+    description: 'What lies where files of the download were and is not what it wrote'
+  }),
+  beside: Type.Unsafe<{ path: string; reason: string }[]>({ ...LeftFiles, description: 'What others put among its files' })
+})
+export type Removed = Static<typeof Removed>
+
 export const Priority = Type.Integer({
   minimum: -1000,
   maximum: 1000,

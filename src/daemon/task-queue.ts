@@ -12,12 +12,14 @@ import { stat } from 'node:fs/promises'
 import { formatLink, isLink, parseLink } from '../content/link.ts'
 import { formatManifest, type Manifest } from '../content/manifest.ts'
 import { InvalidOptionsError, NotFoundError, RequestRefusedError, StoreError, SwarmError } from '../errors.ts'
-import type { GetStatus, SwarmNode, Transfer, TransferSnapshot } from '../node/types.ts'
-import { formatBytes } from '../util/sizes.ts'
+import type { GetStatus, RemoveReport, SwarmNode, Transfer, TransferSnapshot } from '../node/types.ts'
 import { HashingBoard, type OnHashed } from './hashing.ts'
 import type { LimitsInForce } from './limits.ts'
 import type { AddTask, ErrorBody, Hashing, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
 import type { TaskRecord, TaskStore } from './task-store.ts'
+import { Deletion } from './tasks/deletion.ts'
+import { DiskQuota } from './tasks/disk-quota.ts'
+import { byTurn, type Entry } from './tasks/entry.ts'
 import { unsignedLink } from './unsigned.ts'
 
 export interface TaskQueueInit {
@@ -50,22 +52,6 @@ export interface NewTask {
   pinned?: boolean | undefined
   paused?: boolean | undefined
   limits?: Partial<TaskLimits> | undefined
-}
-
-/** A task with what only this run knows of it. */
-interface Entry {
-  readonly record: TaskRecord
-  transfer: Transfer | undefined
-  /** Ends the opening of the transfer (finding, fetching the list, checking the disk). */
-  opening: AbortController | undefined
-  status: GetStatus | undefined
-  /** Why the queue holds it back, in words. */
-  heldBack: string | undefined
-  /** Totals of earlier transfers of this record in this and former runs. */
-  base: { downloaded: number; uploaded: number; wasted: number }
-  lastBytes: number
-  lastMovedMs: number
-  readers: number
 }
 
 export interface QueueListener {
@@ -112,12 +98,24 @@ export class TaskQueue {
   #changeTimer: NodeJS.Timeout | undefined
   #changeDueMs = 0
   #housekeeper: NodeJS.Timeout | undefined
+  readonly #quota = new DiskQuota({
+    entries: () => this.#entries.values(),
+    quotaBytes: () => this.#init.quotaBytes(),
+    evict: entry => this.#deletion.evict(entry)
+  })
+  readonly #deletion: Deletion
   #stopping = false
   #pumping: Promise<void> = Promise.resolve()
 
   constructor(init: TaskQueueInit) {
     this.#init = init
     this.#events.setMaxListeners(0)
+    this.#deletion = new Deletion({
+      ...init,
+      close: entry => this.#close(entry),
+      setState: (entry, state, error) => this.#setState(entry, state, error),
+      forget: entry => this.#forget(entry)
+    })
     for (const record of init.store.load()) {
       if (record.state === 'active') {
         record.state = 'queued'
@@ -132,9 +130,13 @@ export class TaskQueue {
     this.#housekeeper = setInterval(() => this.#keepHouse(), PERSIST_INTERVAL_MS)
     for (const entry of this.#entries.values()) if (entry.record.state === 'complete') this.#restoring.add(entry)
     const waiting = [...this.#restoring]
+    const removing = [...this.#entries.values()].filter(({ record }) => record.removing !== undefined)
+    this.#pumping = this.#pumping.then(async () => {
+      for (const entry of removing) await this.#deletion.finish(entry)
+    })
     const restore = async (): Promise<void> => {
       for (let entry = waiting.shift(); entry !== undefined && !this.#stopping; entry = waiting.shift()) {
-        await this.#reopen(entry)
+        if (entry.record.removing === undefined) await this.#reopen(entry)
         this.#restoring.delete(entry)
       }
     }
@@ -224,7 +226,7 @@ export class TaskQueue {
     const known = this.#byRoot.get(manifest.root)
     if (known !== undefined && known.record.state === 'complete') return 'known'
     if (known !== undefined && known.record.kind === 'get' && known.record.state === 'active') return 'known'
-    const transfer = await this.#openSeed(manifest.root, path, manifest)
+    const transfer = await this.#openSeed(manifest.root, path, manifest, undefined, kind === 'get')
     if (known !== undefined) await this.#close(known)
     const entry =
       known ??
@@ -310,8 +312,11 @@ export class TaskQueue {
     if (record.state === 'active' || record.state === 'paused') transfer?.setOrigins(origins)
   }
 
-  /** Forgets the task; with `data` also deletes what a download put on disk. What was seeded in place is never deleted. */
-  async remove(id: string, { data }: { data: boolean }): Promise<void> {
+  /**
+   * Forgets the task; with `data` also deletes what a download put on disk, as far as it is still what we wrote, and tells what it left. What was
+   * seeded in place is never deleted.
+   */
+  async remove(id: string, { data }: { data: boolean }): Promise<RemoveReport> {
     const entry = this.#entry(id)
     if (data && entry.record.kind === 'seed') {
       throw new RequestRefusedError('conflict', 'the file was there before it was shared; delete it yourself', {
@@ -319,16 +324,21 @@ export class TaskQueue {
       })
     }
     entry.opening?.abort()
-    if (data) await this.#deleteData(entry)
-    else await this.#close(entry)
+    if (data) return this.#deletion.remove(entry)
+    await this.#close(entry)
+    this.#forget(entry)
+    return { changed: [], beside: [] }
+  }
+
+  #forget(entry: Entry): void {
     this.#init.store.delete(entry.record)
     this.#departed.downloaded += entry.record.bytesDownloaded
     this.#departed.uploaded += entry.record.bytesUploaded
     this.#departed.wasted += entry.record.bytesWasted
-    this.#entries.delete(id)
+    this.#entries.delete(entry.record.id)
     this.#byRoot.delete(entry.record.root)
     this.#changed.delete(entry)
-    this.#events.emit('removed', id)
+    this.#events.emit('removed', entry.record.id)
     this.pump()
   }
 
@@ -380,9 +390,7 @@ export class TaskQueue {
 
   /** Bytes of disk that downloads take, or will when active ones are complete. */
   get usedBytes(): number {
-    let used = 0
-    for (const { record } of this.#entries.values()) used += claimedBytes(record)
-    return used
+    return this.#quota.usedBytes
   }
 
   /** Payload bytes over all tasks, deleted ones included: what counters count never falls. */
@@ -481,6 +489,8 @@ export class TaskQueue {
         origins: record.origins ?? [],
         origin: { ...record.originLimits, allowPrivate: record.privateOrigins === true },
         force: record.force,
+        // It was complete before: what is left of it is taken back and mended.
+        repair: record.finishedMs !== undefined && !record.force,
         ...(record.only === undefined ? {} : { only: record.only }),
         ...(this.#init.incompleteDir === undefined ? {} : { incompleteDir: this.#init.incompleteDir }),
         onStatus: status => {
@@ -611,7 +621,7 @@ export class TaskQueue {
   }
 
   /** A seeding transfer of what lies at `path`, checked against the root. Unchanged files are not read again (the node remembers them). */
-  async #openSeed(root: string, path: string, manifest: Manifest, only?: string[]): Promise<Transfer> {
+  async #openSeed(root: string, path: string, manifest: Manifest, only?: string[], isOurs = false): Promise<Transfer> {
     await stat(path).catch(err => {
       throw (err as NodeJS.ErrnoException).code === 'ENOENT'
         ? new NotFoundError('the content is gone from disk', { path })
@@ -619,7 +629,7 @@ export class TaskQueue {
     })
     const transfer = await this.#hashing.during(path, onHashed => {
       const { name, pieceLength } = manifest
-      if (only === undefined) return this.#init.node.seed(path, { name, pieceLength, onHashed })
+      if (only === undefined) return this.#init.node.seed(path, { name, pieceLength, onHashed, isOurs })
       const onStatus = ({ done, total }: GetStatus): void => {
         if (done !== undefined && total !== undefined) onHashed(done, total)
       }
@@ -632,59 +642,18 @@ export class TaskQueue {
     })
   }
 
-  // --- disk quota ------------------------------------------------------------------------------------------------------------
-
-  /**
-   * Whether the task's content fits the quota, after deleting the least recently used complete, unpinned contents that nobody reads.
-   * Fails the task when it can never fit; otherwise notes why it waits.
-   */
+  /** Whether the task's content fits the quota. Fails the task when it can never fit; otherwise notes why it waits. */
   async #makeRoom(entry: Entry): Promise<boolean> {
-    const quota = this.#init.quotaBytes()
-    const { record } = entry
-    const length = record.length ?? 0
-    if (quota === 0) return true
-    if (length > quota) {
-      const message = `${formatBytes(length)} never fit the disk quota of ${formatBytes(quota)}`
-      record.error = { code: 'store_error', message, details: { errno: 'EDQUOT', length, quota } }
-      this.#setState(entry, 'failed')
-      return false
-    }
-    const others = (): number => this.usedBytes - claimedBytes(record)
-    const evictable = [...this.#entries.values()]
-      .filter(other => other !== entry && isEvictable(other))
-      .sort((a, b) => a.record.lastUsedMs - b.record.lastUsedMs || a.record.order - b.record.order)
-    const reclaimable = evictable.reduce((sum, other) => sum + claimedBytes(other.record), 0)
-    if (others() + length - reclaimable > quota) {
-      entry.heldBack = `disk quota: needs ${formatBytes(length)}, ${formatBytes(Math.max(0, quota - others() + reclaimable))} can be had of ${formatBytes(quota)}`
-      this.#tell(entry)
-      return false
-    }
-    for (const other of evictable) {
-      if (others() + length <= quota) break
-      await this.#evict(other)
-    }
-    entry.heldBack = undefined
-    return true
+    const verdict = await this.#quota.makeRoom(entry)
+    if (verdict.kind === 'never') this.#setState(entry, 'failed', verdict.error)
+    entry.heldBack = verdict.kind === 'waits' ? verdict.reason : undefined
+    if (verdict.kind === 'waits') this.#tell(entry)
+    return verdict.kind === 'fits'
   }
 
   /** Deletes over the quota after it was lowered, as far as nobody uses the contents. */
-  async keepQuota(): Promise<void> {
-    const quota = this.#init.quotaBytes()
-    if (quota === 0) return
-    const evictable = [...this.#entries.values()].filter(isEvictable).sort((a, b) => a.record.lastUsedMs - b.record.lastUsedMs)
-    for (const entry of evictable) {
-      if (this.usedBytes <= quota) return
-      await this.#evict(entry)
-    }
-  }
-
-  async #evict(entry: Entry): Promise<void> {
-    const { record } = entry
-    this.#init.log.info({ root: record.root, path: record.path, bytes: record.length }, 'evicted to keep the disk quota')
-    this.#setState(entry, 'evicted')
-    await this.#deleteData(entry)
-    record.bytesDone = 0
-    this.#init.store.save(record)
+  keepQuota(): Promise<void> {
+    return this.#quota.keep()
   }
 
   // --- small parts -----------------------------------------------------------------------------------------------------------
@@ -791,21 +760,6 @@ export class TaskQueue {
     await transfer?.close()
   }
 
-  async #deleteData(entry: Entry): Promise<void> {
-    const { record } = entry
-    const text = this.#init.store.manifest(record.root)
-    await this.#close(entry)
-    if (record.path === undefined || text === undefined) return
-    const { incompleteDir } = this.#init
-    await this.#init.node.remove(this.#init.parseManifest(text), {
-      output: record.path,
-      finished: record.finishedMs !== undefined,
-      ...(record.only === undefined ? {} : { only: record.only }),
-      ...(incompleteDir === undefined ? {} : { incompleteDir })
-    })
-    record.finishedMs = undefined
-  }
-
   /** Takes the transfer's totals over into the record. */
   #absorbTotals(entry: Entry): void {
     const snapshot = entry.transfer?.snapshot()
@@ -858,8 +812,9 @@ export class TaskQueue {
     this.pump()
   }
 
-  #setState(entry: Entry, state: TaskState): void {
+  #setState(entry: Entry, state: TaskState, error?: unknown): void {
     entry.record.state = state
+    if (error !== undefined) entry.record.error = errorBody(error)
     if (state !== 'queued') entry.heldBack = undefined
     this.#init.store.save(entry.record)
     this.#tell(entry, STATE_INTERVAL_MS)
@@ -939,21 +894,6 @@ export class TaskQueue {
       lastUsedMs: record.lastUsedMs
     }
   }
-}
-
-/** Whose turn is first: higher priority, then who came first. Orders are unique, so this is total. */
-function byTurn(a: Entry, b: Entry): number {
-  return b.record.priority - a.record.priority || a.record.order - b.record.order
-}
-
-/** Disk that a record takes of the quota: all of what is active or complete, of others what they have. Seeds lie where they lay before. */
-function claimedBytes(record: TaskRecord): number {
-  if (record.kind === 'seed' || record.state === 'evicted') return 0
-  return record.state === 'active' || record.state === 'complete' ? (record.length ?? record.bytesDone) : record.bytesDone
-}
-
-function isEvictable({ record, readers }: Entry): boolean {
-  return record.kind === 'get' && record.state === 'complete' && !record.pinned && readers === 0
 }
 
 function originView(snapshot: TransferSnapshot | undefined): Task['origin'] {

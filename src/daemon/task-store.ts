@@ -44,6 +44,8 @@ export interface TaskRecord {
   bytesUploaded: number
   bytesWasted: number
   error: ErrorBody | undefined
+  /** Its content is being deleted, to free the disk or with the task; a start after a crash goes on with it. */
+  removing?: 'evict' | 'delete' | undefined
   createdMs: number
   startedMs: number | undefined
   finishedMs: number | undefined

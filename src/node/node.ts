@@ -188,6 +188,8 @@ class LibraryNode implements SwarmNode {
       signal,
       onProgress: onChecked
     })
+    if (found === 'differs' && options.repair === true)
+      throw new InvalidOptionsError(`${path} is not what this download put there; move it away and try again`, { path })
     if (found === 'differs' && options.force !== true) {
       throw new InvalidOptionsError(
         `${path} exists and is not "${manifest.name}" of this manifest; use --force to overwrite it, or --output`,

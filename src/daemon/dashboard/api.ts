@@ -2,7 +2,18 @@
  * What the page asks of the daemon that served it. Same origin only; a token is shown once and lives on as a cookie.
  */
 
-import type { AddTask, ErrorBody, LimitsReply, PatchLimits, Probe, SwarmView, Task, UpdateTask, UploadList } from '../schema.ts'
+import type {
+  AddTask,
+  ErrorBody,
+  LimitsReply,
+  PatchLimits,
+  Probe,
+  Removed,
+  SwarmView,
+  Task,
+  UpdateTask,
+  UploadList
+} from '../schema.ts'
 
 /** An answer that was an error, in the API's one shape. */
 export class ApiError extends Error {
@@ -35,7 +46,7 @@ export const api = {
   addTask: (body: AddTask) => call<Task>('POST', '/v1/tasks', body),
   updateTask: (id: string, change: UpdateTask) => call<Task>('PATCH', task(id), change),
   act: (id: string, action: 'pause' | 'resume' | 'cancel') => call<Task>('POST', `${task(id)}/${action}`),
-  deleteTask: (id: string, data: boolean) => call<void>('DELETE', `${task(id)}?data=${data}`),
+  deleteTask: (id: string, data: boolean) => call<Removed | undefined>('DELETE', `${task(id)}?data=${data}`),
   swarm: (root: string) => call<SwarmView>('GET', `/v1/swarms/${root}`),
   probe: () => call<Probe>('GET', '/v1/probe'),
   limits: () => call<LimitsReply>('GET', '/v1/limits'),

@@ -4,7 +4,7 @@
 
 import { useRef, useState } from 'preact/hooks'
 import { formatBytes, formatDuration, formatRate } from '../../util/sizes.ts'
-import type { Task } from '../schema.ts'
+import type { Removed, Task } from '../schema.ts'
 import { api } from './api.ts'
 import { ProgressBar } from './progress-bar.tsx'
 import { TaskDetail } from './task-detail.tsx'
@@ -130,7 +130,11 @@ function DeleteButton({ task, onError }: { task: Task; onError: (err: unknown) =
   const dialog = useRef<HTMLDialogElement>(null)
   const remove = (data: boolean): void => {
     dialog.current?.close()
-    api.deleteTask(task.id, data).catch(onError)
+    const told = (left: Removed | undefined): void => {
+      const paths = [...(left?.changed ?? []), ...(left?.beside ?? [])].map(({ path, reason }) => `${path} (${reason})`)
+      if (paths.length > 0) onError(new Error(`Left on disk: ${paths.join(', ')}`))
+    }
+    api.deleteTask(task.id, data).then(told).catch(onError)
   }
   return (
     <>

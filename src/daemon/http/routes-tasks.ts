@@ -10,7 +10,7 @@ import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { RequestRefusedError } from '../../errors.ts'
 import { type Caller, mayReach } from '../access/caller.ts'
-import { AddTask, Task, TaskList, TaskState, UpdateTask } from '../schema.ts'
+import { AddTask, Removed, Task, TaskList, TaskState, UpdateTask } from '../schema.ts'
 import { unsignedManifest } from '../unsigned.ts'
 import { taskEvents } from './events.ts'
 import { newTask } from './new-task.ts'
@@ -124,13 +124,16 @@ export const taskRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, ini
       schema: {
         tags: ['tasks'],
         summary: 'Forget a task; with data=true also delete what the download put on disk',
+        description:
+          'Only files that are still what the download wrote are deleted. 204: nothing else was there; 200: what was left, and why.',
         params: Id,
         querystring: Type.Object({ data: Type.Optional(Type.Boolean()) }),
-        response: replies({ 204: Empty })
+        response: replies({ 200: Removed, 204: Empty })
       }
     },
     async (request, reply) => {
-      await queue.remove(request.params.id, { data: request.query.data === true })
+      const removed = await queue.remove(request.params.id, { data: request.query.data === true })
+      if (removed.changed.length + removed.beside.length > 0) return reply.code(200).send(removed)
       return reply.code(204).send(null)
     }
   )

@@ -1,0 +1,36 @@
+/**
+ * A task with what only this run knows of it, and what follows from that alone.
+ */
+
+import type { GetStatus, Transfer } from '../../node/types.ts'
+import type { TaskRecord } from '../task-store.ts'
+
+export interface Entry {
+  readonly record: TaskRecord
+  transfer: Transfer | undefined
+  /** Ends the opening of the transfer (finding, fetching the list, checking the disk). */
+  opening: AbortController | undefined
+  status: GetStatus | undefined
+  /** Why the queue holds it back, in words. */
+  heldBack: string | undefined
+  /** Totals of earlier transfers of this record in this and former runs. */
+  base: { downloaded: number; uploaded: number; wasted: number }
+  lastBytes: number
+  lastMovedMs: number
+  readers: number
+}
+
+/** Whose turn is first: higher priority, then who came first. Orders are unique, so this is total. */
+export function byTurn(a: Entry, b: Entry): number {
+  return b.record.priority - a.record.priority || a.record.order - b.record.order
+}
+
+/** Disk that a record takes of the quota: all of what is active or complete, of others what they have. Seeds lie where they lay before. */
+export function claimedBytes(record: TaskRecord): number {
+  if (record.kind === 'seed' || record.state === 'evicted') return 0
+  return record.state === 'active' || record.state === 'complete' ? (record.length ?? record.bytesDone) : record.bytesDone
+}
+
+export function isEvictable({ record, readers }: Entry): boolean {
+  return record.kind === 'get' && record.state === 'complete' && record.removing === undefined && !record.pinned && readers === 0
+}
