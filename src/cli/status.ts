@@ -77,6 +77,7 @@ async function describe(client: DaemonClient): Promise<string[]> {
     `rates     down ${formatRate(probe.downloadRate)} (${rate(inForce.downloadBytesPerSecond)})  up ${formatRate(probe.uploadRate)} (${rate(inForce.uploadBytesPerSecond)})${scheduled}  ${probe.readers} reader${probe.readers === 1 ? '' : 's'}`,
     `disk      ${formatBytes(quota.usedBytes)}${quota.bytes === 0 ? '' : ` of ${formatBytes(quota.bytes)}`}`,
     `tasks     ${tasks.length}, ${inForce.maxActiveDownloads} at once`,
+    ...probe.notices.map(notice => `notice    ${notice}`),
     ...hashing.map(hashingLine),
     ...tasks.flatMap(task => {
       const [line, ...more] = taskLines(task)

@@ -28,6 +28,7 @@ import { Refusals } from './refusals.ts'
 import { removeRendezvous, writeRendezvous } from './rendezvous.ts'
 import { TaskQueue } from './task-queue.ts'
 import { TaskStore } from './task-store.ts'
+import { type AdoptionInit, adoptDownloads } from './tasks/adoption.ts'
 import { Uploads } from './uploads/multipart.ts'
 import { TusUploads } from './uploads/tus.ts'
 import { UploadStore } from './uploads/upload-store.ts'
@@ -57,6 +58,11 @@ export async function startDaemon(
   }
   const store = new TaskStore(join(options.stateDir, 'tasks.sqlite'))
   const undo: (() => Promise<void> | void)[] = [() => store.close()]
+  const notices: string[] = []
+  if (store.loss !== undefined) {
+    notices.push(store.loss.text)
+    log.error({ path: store.path }, store.loss.text)
+  }
   try {
     const parseManifest = await loadManifestParser()
     const limits = new LimitBoard(options.limits, store)
@@ -144,6 +150,7 @@ export async function startDaemon(
       refusals,
       parseManifest,
       isStopping: () => stopping,
+      notices,
       log
     })
     const { host, port } = options.http
@@ -163,6 +170,7 @@ export async function startDaemon(
     undo.unshift(() => removeRendezvous(options.stateDir, process.pid))
 
     queue.start()
+    if (store.loss !== undefined) void adoptLost({ node, queue, notices, stateDir: options.stateDir, log })
     scanner.scan().catch(err => log.warn({ err }, 'scan failed'))
     if (options.watch) scanner.watch()
     log.info(
@@ -190,6 +198,21 @@ export async function startDaemon(
     for (const step of undo) await step()
     throw err
   }
+}
+
+/** Never rejects. */
+async function adoptLost(
+  init: Pick<AdoptionInit, 'node' | 'stateDir' | 'log'> & { queue: TaskQueue; notices: string[] }
+): Promise<void> {
+  const { queue, notices, log } = init
+  const text = await adoptDownloads({
+    ...init,
+    isKnown: root => queue.ofRoot(root) !== undefined,
+    adopt: (manifest, path) => queue.addFound(manifest, path, 'get')
+  }).catch(err => log.warn({ err }, 'lost downloads could not be looked for'))
+  if (text === undefined) return
+  notices.push(text)
+  log.warn({}, text)
 }
 
 function readVersion(): string {

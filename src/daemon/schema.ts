@@ -320,6 +320,7 @@ export const Probe = Type.Object({
   uploadRate: Type.Number(),
   readers: Type.Integer({ description: 'Gateway readers being served now' }),
   tasks: Type.Record(Type.String(), Type.Integer(), { description: 'How many tasks are in each state' }),
+  notices: Type.Array(Type.String(), { description: 'What the operator should know of this run, in words' }),
   swarms: Type.Array(
     Type.Object({
       root: Root,

@@ -98,6 +98,8 @@ export class TaskQueue {
   #changeTimer: NodeJS.Timeout | undefined
   #changeDueMs = 0
   #housekeeper: NodeJS.Timeout | undefined
+  /** Whose record could not be stored. */
+  readonly #unsaved = new Set<Entry>()
   readonly #quota = new DiskQuota({
     entries: () => this.#entries.values(),
     quotaBytes: () => this.#init.quotaBytes(),
@@ -117,10 +119,7 @@ export class TaskQueue {
       forget: entry => this.#forget(entry)
     })
     for (const record of init.store.load()) {
-      if (record.state === 'active') {
-        record.state = 'queued'
-        init.store.save(record)
-      }
+      if (record.state === 'active') record.state = 'queued'
       this.#insert(record)
     }
   }
@@ -157,7 +156,7 @@ export class TaskQueue {
     await this.#pumping
     const entries = [...this.#entries.values()]
     for (const entry of entries) this.#absorbTotals(entry)
-    this.#init.store.save(...entries.map(({ record }) => record))
+    this.#save(...entries)
     await Promise.all(entries.map(entry => this.#close(entry)))
     this.#events.removeAllListeners()
   }
@@ -246,6 +245,7 @@ export class TaskQueue {
     const entry = this.#entry(id)
     const { state } = entry.record
     if (state !== 'queued' && state !== 'active' && state !== 'paused') throw this.#wrongState(entry, 'paused')
+    this.#saveFirst(entry, { state: 'paused' })
     entry.opening?.abort()
     entry.transfer?.pause()
     this.#setState(entry, 'paused')
@@ -257,6 +257,7 @@ export class TaskQueue {
     const entry = this.#entry(id)
     const { state, kind } = entry.record
     if (state === 'complete' || state === 'active' || state === 'queued') return this.#viewOf(entry)
+    this.#saveFirst(entry, { state: kind === 'seed' ? 'complete' : 'queued', error: undefined })
     entry.record.error = undefined
     if (kind === 'seed') {
       this.#setState(entry, 'complete')
@@ -273,6 +274,7 @@ export class TaskQueue {
     const entry = this.#entry(id)
     const { state } = entry.record
     if (state === 'complete' || state === 'evicted') throw this.#wrongState(entry, 'cancelled')
+    this.#saveFirst(entry, { state: 'cancelled' })
     this.#setState(entry, 'cancelled')
     await this.#close(entry)
     this.pump()
@@ -338,6 +340,7 @@ export class TaskQueue {
     this.#entries.delete(entry.record.id)
     this.#byRoot.delete(entry.record.root)
     this.#changed.delete(entry)
+    this.#unsaved.delete(entry)
     this.#events.emit('removed', entry.record.id)
     this.pump()
   }
@@ -580,7 +583,12 @@ export class TaskQueue {
     const { manifest } = transfer
     const known = this.#byRoot.get(manifest.root)
     if (known?.transfer === transfer) return { task: this.#viewOf(known), created: false }
-    this.#init.store.saveManifest(manifest.root, formatManifest(manifest))
+    try {
+      this.#init.store.saveManifest(manifest.root, formatManifest(manifest))
+    } catch (err) {
+      await transfer.close()
+      throw err
+    }
     if (known !== undefined) await this.#close(known)
     const entry =
       known ??
@@ -780,19 +788,19 @@ export class TaskQueue {
 
   /** Every five seconds: progress to disk, and places of those that stand still to those that wait. */
   #keepHouse(): void {
-    const dirty: TaskRecord[] = []
+    const dirty: Entry[] = []
     for (const entry of this.#entries.values()) {
       const snapshot = entry.transfer?.snapshot()
       if (snapshot === undefined) continue
       const before = entry.record.bytesDone + entry.record.bytesUploaded
       this.#recordTotals(entry, snapshot)
-      if (entry.record.bytesDone + entry.record.bytesUploaded !== before) dirty.push(entry.record)
+      if (entry.record.bytesDone + entry.record.bytesUploaded !== before) dirty.push(entry)
       if (snapshot.bytesDone !== entry.lastBytes) {
         entry.lastBytes = snapshot.bytesDone
         entry.lastMovedMs = performance.now()
       }
     }
-    this.#init.store.save(...dirty)
+    if (dirty.length + this.#unsaved.size > 0) this.#save(...dirty)
     void this.#yieldPlaces()
   }
 
@@ -816,8 +824,24 @@ export class TaskQueue {
     entry.record.state = state
     if (error !== undefined) entry.record.error = errorBody(error)
     if (state !== 'queued') entry.heldBack = undefined
-    this.#init.store.save(entry.record)
+    this.#save(entry)
     this.#tell(entry, STATE_INTERVAL_MS)
+  }
+
+  /** Stores what happened by itself. Where the state folder is full that is tried again until it works; what somebody asked for is refused instead. */
+  #save(...entries: Entry[]): void {
+    try {
+      this.#init.store.save(...new Set([...entries, ...this.#unsaved].map(({ record }) => record)))
+      this.#unsaved.clear()
+    } catch (err) {
+      if (this.#unsaved.size === 0) this.#init.log.warn({ err }, 'the state of tasks cannot be stored; it is tried again')
+      for (const entry of entries) this.#unsaved.add(entry)
+    }
+  }
+
+  /** Stores a change that somebody asked for before it is made. Throws `StoreError`. */
+  #saveFirst({ record }: Entry, change: Partial<TaskRecord>): void {
+    this.#init.store.save({ ...record, ...change })
   }
 
   #wrongState({ record }: Entry, verb: string): SwarmError {

@@ -1,16 +1,29 @@
 /**
- * Tasks, manifests and settings on disk: one SQLite file in the state folder.
+ * Tasks, manifests and settings on disk: one SQLite file in the state folder, and beside it a copy of its last good state.
  *
  * Invariants: every change is committed before its caller goes on (write-ahead log, full sync), so a kill -9 loses nothing that was
- * answered; one daemon holds the file, a second one is refused. Called by task-queue.ts and limits.ts.
+ * answered; one daemon holds the file, a second one is refused; a damaged file is found at the start and replaced by what can be read of it and of
+ * its copy (tasks/recovery.ts). Called by task-queue.ts and limits.ts.
  */
 
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { InvalidOptionsError, StoreError } from '../errors.ts'
-import { createPrivateFile } from '../node/state-folder.ts'
 import type { AddTask, ErrorBody, TaskLimits, TaskState } from './schema.ts'
+import { isIntact, recoverRows, type StoreLoss, TaskCopy } from './tasks/recovery.ts'
+import {
+  fillDatabase,
+  isDamage,
+  makeTables,
+  openDatabase,
+  type Row,
+  readRows,
+  SCHEMA_VERSION,
+  storeFault,
+  type Table,
+  transact
+} from './tasks/task-rows.ts'
 
 /** What a task is, without what only a running transfer knows. */
 export interface TaskRecord {
@@ -54,10 +67,18 @@ export interface TaskRecord {
   lastModifiedMs: number
 }
 
-const SCHEMA_VERSION = 1
+/** The copy follows this long behind. */
+const COPY_AFTER_MS = 10_000
 
 export class TaskStore {
+  /** What was lost when it was opened; undefined when nothing was. */
+  readonly loss: StoreLoss | undefined
+  readonly path: string
   readonly #db: DatabaseSync
+  readonly #copy: TaskCopy | undefined
+  /** Rows that the copy does not have yet. */
+  readonly #behind = new Map<string, { table: Table; key: string; row: Row | undefined }>()
+  #copyTimer: NodeJS.Timeout | undefined
   readonly #put: StatementSync
   readonly #delete: StatementSync
   readonly #putManifest: StatementSync
@@ -68,25 +89,12 @@ export class TaskStore {
 
   /** `path` may be ':memory:'. Throws `InvalidOptionsError` when another daemon has it open, `StoreError` when it cannot be used. */
   constructor(path: string) {
-    try {
-      if (path !== ':memory:') {
-        mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-        createPrivateFile(path)
-      }
-      this.#db = new DatabaseSync(path)
-      this.#db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-      this.#migrate(path)
-    } catch (err) {
-      if (err instanceof InvalidOptionsError) throw err
-      if (/database is locked/.test((err as Error).message)) {
-        throw new InvalidOptionsError(
-          `another daemon uses the state folder of ${path}; stop it or give --state-dir`,
-          { path },
-          err
-        )
-      }
-      throw new StoreError('cannot open the task store', path, err)
-    }
+    this.path = path
+    const copyPath = `${path}.copy`
+    const opened = openStore(path, copyPath)
+    this.#db = opened.db
+    this.loss = opened.loss
+    this.#copy = path === ':memory:' ? undefined : TaskCopy.open(copyPath, readRows(this.#db))
     this.#put = this.#db.prepare(
       'INSERT INTO tasks (id, root, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record'
     )
@@ -102,50 +110,46 @@ export class TaskStore {
     this.#getSetting = this.#db.prepare('SELECT value FROM settings WHERE name = ?')
   }
 
-  #migrate(path: string): void {
-    const version = (this.#db.prepare('PRAGMA user_version').get() as { user_version: number }).user_version
-    if (version > SCHEMA_VERSION) {
-      throw new InvalidOptionsError(`${path} was written by a newer version of swarm (${version} > ${SCHEMA_VERSION})`, { path })
-    }
-    // The write takes the exclusive lock now, so that a second daemon fails here and not at its first task.
-    this.#db.exec(`BEGIN EXCLUSIVE;
-      CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, root TEXT NOT NULL UNIQUE, record TEXT NOT NULL) STRICT;
-      CREATE TABLE IF NOT EXISTS manifests (root TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
-      CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-      PRAGMA user_version = ${SCHEMA_VERSION};
-      COMMIT`)
-  }
-
   /** Every task, in queue order. */
   load(): TaskRecord[] {
     const rows = this.#db.prepare('SELECT record FROM tasks').all() as { record: string }[]
     return rows.map(({ record }) => JSON.parse(record) as TaskRecord).sort((a, b) => a.order - b.order)
   }
 
+  /** Throws `StoreError`; then none of them is stored. */
   save(...records: readonly TaskRecord[]): void {
-    this.#transaction(() => {
-      for (const record of records) this.#put.run(record.id, record.root, JSON.stringify(record))
+    const rows = records.map(record => ({ key: record.id, root: record.root, value: JSON.stringify(record) }))
+    transact(this.#db, this.path, () => {
+      for (const { key, root, value } of rows) this.#put.run(key, root, value)
     })
+    for (const row of rows) this.#copySoon('tasks', row.key, row)
   }
 
-  /** Forgets the task and its manifest. */
+  /** Forgets the task and its manifest. Throws `StoreError`. */
   delete(record: TaskRecord): void {
-    this.#transaction(() => {
+    transact(this.#db, this.path, () => {
       this.#delete.run(record.id)
       this.#deleteManifest.run(record.root)
     })
+    this.#copySoon('tasks', record.id, undefined)
+    this.#copySoon('manifests', record.root, undefined)
   }
 
+  /** Throws `StoreError`. */
   saveManifest(root: string, text: string): void {
-    this.#putManifest.run(root, text)
+    transact(this.#db, this.path, () => this.#putManifest.run(root, text))
+    this.#copySoon('manifests', root, { key: root, value: text })
   }
 
   manifest(root: string): string | undefined {
     return (this.#getManifest.get(root) as { text: string } | undefined)?.text
   }
 
+  /** Throws `StoreError`. */
   saveSetting(name: string, value: unknown): void {
-    this.#putSetting.run(name, JSON.stringify(value))
+    const text = JSON.stringify(value)
+    transact(this.#db, this.path, () => this.#putSetting.run(name, text))
+    this.#copySoon('settings', name, { key: name, value: text })
   }
 
   setting(name: string): unknown {
@@ -154,17 +158,76 @@ export class TaskStore {
   }
 
   close(): void {
+    clearTimeout(this.#copyTimer)
+    this.#writeCopy()
+    this.#copy?.close()
     this.#db.close()
   }
 
-  #transaction(work: () => void): void {
-    this.#db.exec('BEGIN IMMEDIATE')
+  #copySoon(table: Table, key: string, row: Row | undefined): void {
+    if (this.#copy === undefined) return
+    this.#behind.set(`${table} ${key}`, { table, key, row })
+    this.#copyTimer ??= setTimeout(() => this.#writeCopy(), COPY_AFTER_MS).unref()
+  }
+
+  /** Brings the copy up to date, and the log into the database file. Full disks and the like are tried again with the next change. */
+  #writeCopy(): void {
+    this.#copyTimer = undefined
+    if (this.#copy === undefined || this.#behind.size === 0) return
+    if (this.#copy.write([...this.#behind.values()])) this.#behind.clear()
     try {
-      work()
-      this.#db.exec('COMMIT')
-    } catch (err) {
-      this.#db.exec('ROLLBACK')
-      throw err
+      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch {
+      // SQLite does it by itself when the log is long.
     }
+  }
+}
+
+/** Opens the database, or what can be recovered of it. */
+function openStore(path: string, copyPath: string): { db: DatabaseSync; loss: StoreLoss | undefined } {
+  let db: DatabaseSync | undefined
+  try {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    const isGone = path !== ':memory:' && !existsSync(path) && existsSync(copyPath)
+    if (!isGone) {
+      db = openDatabase(path)
+      const intact = prepare(db, path)
+      if (intact) return { db, loss: undefined }
+      db.close()
+    }
+    const { rows, loss } = recoverRows(path, copyPath, Date.now())
+    fillDatabase(path, rows)
+    const made = openDatabase(path)
+    db = made
+    prepare(made, path)
+    return { db: made, loss }
+  } catch (err) {
+    try {
+      db?.close()
+    } catch {
+      // It was closed, or never opened.
+    }
+    if (err instanceof InvalidOptionsError) throw err
+    if (/database is locked/.test((err as Error).message)) {
+      const message = `another daemon uses the state folder of ${path}; stop it or give --state-dir`
+      throw new InvalidOptionsError(message, { path }, err)
+    }
+    throw new StoreError('cannot open the task store', path, storeFault(path, err))
+  }
+}
+
+/** Locks and checks it and makes its tables; false when it is damaged. */
+function prepare(db: DatabaseSync, path: string): boolean {
+  try {
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number }
+    if (!isIntact(db)) return false
+    if (version > SCHEMA_VERSION)
+      throw new InvalidOptionsError(`${path} was written by a newer version of swarm (${version} > ${SCHEMA_VERSION})`, { path })
+    makeTables(db)
+    return true
+  } catch (err) {
+    if (isDamage(err)) return false
+    throw err
   }
 }

@@ -17,6 +17,7 @@ import { InvalidOptionsError, StoreError } from '../errors.ts'
 import { createHost } from '../network/host.ts'
 import type { Host } from '../network/types.ts'
 import { openFileStore } from '../store/download/file-store.ts'
+import { listReceipts } from '../store/download/receipt.ts'
 import { removeDownload } from '../store/download/remove-download.ts'
 import { keepReceipt, takeBackDownload } from '../store/download/repair-download.ts'
 import { loadHasher } from '../store/hasher.ts'
@@ -31,6 +32,7 @@ import { checkOrigins } from './origin-fetcher.ts'
 import { fetchManifest, readManifestFile, rootBytes } from './source.ts'
 import { SwarmTransfer } from './transfer.ts'
 import type {
+  FinishedDownload,
   GetOptions,
   NodeLimits,
   NodeOptions,
@@ -130,6 +132,10 @@ class LibraryNode implements SwarmNode {
   async remove(manifest: Manifest, options: RemoveOptions): Promise<RemoveReport> {
     await this.#transfers.get(manifest.root)?.close()
     return removeDownload({ manifest, ...options, stateDir: this.#options.stateDir, hash: this.#hash })
+  }
+
+  downloads(): AsyncIterable<FinishedDownload> {
+    return listReceipts(this.#options.stateDir, this.#hash)
   }
 
   async seed(path: string, options: SeedOptions = {}): Promise<Transfer> {

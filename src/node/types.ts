@@ -197,6 +197,16 @@ export interface RemoveReport {
   beside: { path: string; reason: string }[]
 }
 
+export interface FinishedDownload {
+  root: string
+  name: string
+  pieceLength: number
+  /** Where it was put. */
+  output: string
+  /** The globs that chose its files; undefined for all of them. */
+  only: readonly string[] | undefined
+}
+
 /** One swarm that this node takes part in, leeching or seeding. */
 export interface Transfer {
   readonly root: string
@@ -250,5 +260,7 @@ export interface SwarmNode {
    * link. All else stays, and is in the report. Throws `StoreError`.
    */
   remove(manifest: Manifest, options: RemoveOptions): Promise<RemoveReport>
+  /** Finished downloads that this node's state folder remembers, whether or not they are there any more. Never throws. */
+  downloads(): AsyncIterable<FinishedDownload>
   stop(): Promise<void>
 }

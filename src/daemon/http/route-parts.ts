@@ -28,6 +28,8 @@ export interface RoutesInit {
   /** Accepts bytes or text from outside. */
   parseManifest: (source: string | Uint8Array) => Manifest
   isStopping: () => boolean
+  /** What the operator should know of this run: what a damaged task store cost. */
+  notices: readonly string[]
 }
 
 declare module 'fastify' {

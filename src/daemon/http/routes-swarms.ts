@@ -92,6 +92,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, in
         uploadRate: swarms.reduce((sum, swarm) => sum + swarm.uploadRate, 0),
         readers: metrics.readers,
         tasks: queue.countByState(),
+        notices: [...init.notices],
         swarms
       }
     }

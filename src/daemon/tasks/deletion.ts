@@ -53,8 +53,13 @@ export class Deletion {
   /** Deletes the content of a task that is kept. Never throws: what cannot be deleted fails the task. */
   async evict(entry: Entry): Promise<void> {
     const { record } = entry
-    this.#intend(entry, 'evict')
     this.#init.log.info({ root: record.root, path: record.path, bytes: record.length }, 'evicted to keep the disk quota')
+    try {
+      this.#intend(entry, 'evict')
+    } catch (err) {
+      // Not deleted, not failed: the next time that room is needed it is tried again.
+      return this.#init.log.warn({ err, root: record.root }, 'cannot be evicted: the intent cannot be stored')
+    }
     try {
       const { changed } = await this.#delete(entry, true)
       if (changed.length > 0) throw foreign(changed)
@@ -73,8 +78,8 @@ export class Deletion {
   }
 
   #intend(entry: Entry, removing: 'delete' | 'evict'): void {
+    this.#init.store.save({ ...entry.record, removing })
     entry.record.removing = removing
-    this.#init.store.save(entry.record)
   }
 
   #giveUp(entry: Entry, err: unknown): void {
