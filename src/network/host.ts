@@ -33,6 +33,7 @@ import { BufferPool } from '../util/buffer-pool.ts'
 import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { DhtRouter, NoRouter } from './dht-router.ts'
 import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -133,7 +134,7 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
     addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     // The dialler's order wins; noise is always there for peers that have nothing else.
-    connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options), noise()],
+    connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options, refusals), noise()],
     streamMuxers: [muxer(options, refusals)],
     connectionManager: {
       // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse everybody, whoever holds the connections.
@@ -163,8 +164,14 @@ type Internals = MulticastDNSComponents & { events: TypedEventTarget<Libp2pEvent
 
 type Node = Awaited<ReturnType<typeof createNode>>
 
-async function loadTls(options: HostOptions) {
-  return options.fastPaths ? rawTls(options.log) : (await import('@libp2p/tls')).tls()
+async function loadTls({ fastPaths, log, warn }: HostOptions, refusals: Refusals) {
+  if (!fastPaths) return (await import('@libp2p/tls')).tls()
+  const clock = new ClockWatch(warn)
+  return rawTls({
+    log,
+    onClockDifference: (ms, connection) => clock.handleDifference(ms, connection),
+    onRefused: connection => refusals.count('certificate', addressOf(connection))
+  })
 }
 
 function muxer(options: HostOptions, refusals: Refusals) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { connect as connectSocket } from 'node:net'
+import { connect as connectSocket, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -33,8 +33,32 @@ describe('a certificate', () => {
 
   it('counts between its dates only', async () => {
     const raw = await derOf(identity)
-    await assert.rejects(verifyCertificate(raw, Date.now() - 2 * 3_600_000), /not valid yet/)
-    await assert.rejects(verifyCertificate(raw, Date.now() + 101 * 365 * 86_400_000), /expired/)
+    const day = 86_400_000
+    await assert.rejects(verifyCertificate(raw, Date.now() - 5 * day), /not valid yet, by 96 h of our clock/)
+    await assert.rejects(verifyCertificate(raw, Date.now() + 101 * 365 * day), /expired/)
+  })
+
+  it('of a peer whose clock is two days off is taken, and the difference is told', async () => {
+    const raw = await derOf(identity)
+    const told: number[] = []
+    await verifyCertificate(raw, Date.now() - 2 * 86_400_000, ms => told.push(ms))
+    assert.equal(told.length, 1)
+    assert.ok(Math.abs((told[0] as number) - 86_400_000) < 60_000)
+    await verifyCertificate(raw, Date.now() + 2 * 86_400_000, ms => told.push(ms))
+    assert.equal(told.length, 1)
+  })
+
+  it('whose dates are in the wrong order or are none is refused', async () => {
+    const raw = Buffer.from(await derOf(identity))
+    // The two dates as they stand in the certificate: UTCTime, then GeneralizedTime.
+    const from = raw.indexOf(Buffer.from([0x17, 13]))
+    const late = Buffer.from(raw)
+    late.write('491231235959Z', from + 2, 'latin1')
+    const to = raw.indexOf(Buffer.from([0x18, 15]))
+    late.write('20300101000000Z', to + 2, 'latin1')
+    const none = Buffer.from(raw)
+    none.write('269999999999Z', from + 2, 'latin1')
+    for (const bad of [late, none]) await assert.rejects(verifyCertificate(bad, Date.now()), /impossible dates|date|time/i)
   })
 
   it('that names a peer which did not sign it is refused', async () => {
@@ -60,10 +84,7 @@ describe('TLS on the socket', () => {
     const host = await hosts.create()
     const port = Number(/tcp\/(\d+)/.exec(host.addresses()[0] as string)?.[1])
     for (const options of [{}, { maxVersion: 'TLSv1.2' as const }]) {
-      const socket = connectSocket(port, '127.0.0.1')
-      socket.write('\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n')
-      let answer = ''
-      while (!answer.endsWith('/tls/1.0.0\n')) answer += (await once(socket, 'data'))[0].toString('latin1')
+      const socket = await negotiated(port)
       const tls = connectTls({ socket, rejectUnauthorized: false, ALPNProtocols: ['libp2p'], ...options })
       tls.on('error', () => {})
       await new Promise(resolve => tls.once('close', resolve))
@@ -72,11 +93,70 @@ describe('TLS on the socket', () => {
     assert.equal(await other.bootstrap(host.addresses()[0] as string), host.peer)
   })
 
+  it('resumes no session: a peer that offers one shakes hands as a whole', async () => {
+    const host = await hosts.create()
+    const port = Number(/tcp\/(\d+)/.exec(host.addresses()[0] as string)?.[1])
+    const { cert, key } = await createCertificate(identity)
+    let session: Buffer | undefined
+    for (let round = 0; round < 2; round++) {
+      const socket = await negotiated(port)
+      const tls = connectTls({
+        socket,
+        cert,
+        key,
+        rejectUnauthorized: false,
+        ALPNProtocols: ['libp2p'],
+        ...(session && { session })
+      })
+      const ended = once(tls, 'close').then(() => assert.fail('the connection was closed'))
+      tls.on('session', ticket => {
+        session = ticket
+      })
+      tls.write('\x13/multistream/1.0.0\n')
+      await Promise.race([once(tls, 'data'), ended])
+      assert.equal(tls.isSessionReused(), false)
+      assert.ok(session)
+      tls.removeAllListeners('close')
+      tls.destroy()
+    }
+  })
+
+  it('counts certificates that it refuses, and says how far a clock is off', async () => {
+    const lines: string[] = []
+    const host = await hosts.create({ warn: line => lines.push(line) })
+    const port = Number(/tcp\/(\d+)/.exec(host.addresses()[0] as string)?.[1])
+    const shake = async (cert: { cert: string; key: string }) => {
+      const tls = connectTls({ socket: await negotiated(port), ...cert, rejectUnauthorized: false, ALPNProtocols: ['libp2p'] })
+      tls.on('error', () => {})
+      tls.write('\x13/multistream/1.0.0\n')
+      await Promise.race([once(tls, 'data'), once(tls, 'close')])
+      const isOpen = !tls.destroyed
+      tls.destroy()
+      return isOpen
+    }
+    const ahead = async (days: number) => {
+      const { now } = Date
+      Date.now = () => now() + days * 86_400_000
+      try {
+        return await createCertificate(identity)
+      } finally {
+        Date.now = now
+      }
+    }
+    assert.equal(await shake(await ahead(2)), true)
+    assert.match(lines.join(), /clock that differs from ours by 24 h or more/)
+    assert.equal(host.refusals.get('certificate'), 0)
+    assert.equal(await shake(await ahead(9)), false)
+    assert.equal(host.refusals.get('certificate'), 1)
+    assert.equal(lines.length, 1, 'once a minute')
+  })
+
   it('leaves connections that are no TCP sockets to the stock encrypter, and says so', async () => {
     const lines: string[] = []
     const [left, right] = multiaddrConnectionPair()
     const [a, b] = await Promise.all([componentsOf(identity), componentsOf(await generateKeyPair('Ed25519'))])
-    const encrypter = (components: RawTlsComponents) => rawTls(line => lines.push(line))(components)
+    const init = { log: (line: string) => lines.push(line), onClockDifference: () => {}, onRefused: () => {} }
+    const encrypter = (components: RawTlsComponents) => rawTls(init)(components)
     const [inbound, outbound] = await Promise.all([encrypter(a).secureInbound(left), encrypter(b).secureOutbound(right)])
     assert.ok(outbound.remotePeer.equals(peerIdFromPrivateKey(a.privateKey)))
     assert.ok(inbound.remotePeer.equals(peerIdFromPrivateKey(b.privateKey)))
@@ -84,6 +164,15 @@ describe('TLS on the socket', () => {
     left.abort(new Error('done'))
   })
 })
+
+/** A connection on which TLS is agreed on. */
+async function negotiated(port: number): Promise<Socket> {
+  const socket = connectSocket(port, '127.0.0.1')
+  socket.write('\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n')
+  let answer = ''
+  while (!answer.endsWith('/tls/1.0.0\n')) answer += (await once(socket, 'data'))[0].toString('latin1')
+  return socket
+}
 
 async function componentsOf(privateKey: PrivateKey): Promise<RawTlsComponents> {
   const upgrader = { getStreamMuxers: () => new Map<string, StreamMuxerFactory>() } as unknown as Upgrader

@@ -6,6 +6,7 @@
  * were (the socket is a private field), the stock encrypter does it, with a line in the log. Used by host.ts.
  */
 
+import { constants } from 'node:crypto'
 import { Socket } from 'node:net'
 import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type {
@@ -37,9 +38,18 @@ export interface RawTlsComponents {
   upgrader: Upgrader
 }
 
-/** The encrypter's factory, for `connectionEncrypters`. `log` hears of fallbacks. */
-export function rawTls(log: (line: string) => void): (components: RawTlsComponents) => ConnectionEncrypter {
-  return components => new RawTls(components, log)
+export interface RawTlsInit {
+  /** Hears of fallbacks. */
+  log(line: string): void
+  /** A peer's certificate says that its clock and ours differ by at least this. */
+  onClockDifference(ms: number, connection: object): void
+  /** A peer's certificate was refused. */
+  onRefused(connection: object): void
+}
+
+/** The encrypter's factory, for `connectionEncrypters`. */
+export function rawTls(init: RawTlsInit): (components: RawTlsComponents) => ConnectionEncrypter {
+  return components => new RawTls(components, init)
 }
 
 /** What is used of libp2p's TCP connection beyond its interface. */
@@ -67,14 +77,14 @@ class RawTls implements ConnectionEncrypter {
   readonly [serviceCapabilities] = ['@libp2p/connection-encryption']
 
   readonly #components: RawTlsComponents
-  readonly #log: (line: string) => void
+  readonly #init: RawTlsInit
   /** One key and certificate for all connections of this host. */
   #context: Promise<SecureContext> | undefined
   #stock: Promise<ConnectionEncrypter> | undefined
 
-  constructor(components: RawTlsComponents, log: (line: string) => void) {
+  constructor(components: RawTlsComponents, init: RawTlsInit) {
     this.#components = components
-    this.#log = log
+    this.#init = init
   }
 
   secureInbound(connection: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
@@ -87,7 +97,7 @@ class RawTls implements ConnectionEncrypter {
 
   async #secure(connection: MessageStream, isServer: boolean, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
     if (!isSocketConnection(connection)) {
-      this.#log('tls: no TCP socket within reach, using the stock encrypter')
+      this.#init.log('tls: no TCP socket within reach, using the stock encrypter')
       const stock = await this.#loadStock()
       return isServer ? stock.secureInbound(connection, options) : stock.secureOutbound(connection, options)
     }
@@ -103,7 +113,7 @@ class RawTls implements ConnectionEncrypter {
     connection.sendReset = () => tls.destroy()
     try {
       await handshake(tls, connection, options.signal)
-      const remotePeer = await peerOf(tls, options.remotePeer)
+      const remotePeer = await this.#peerOf(tls, connection, options.remotePeer)
       const streamMuxer: StreamMuxerFactory | undefined =
         typeof tls.alpnProtocol === 'string' ? muxers.get(tls.alpnProtocol) : undefined
       const secured = new TlsConnection(connection, tls, socket)
@@ -117,6 +127,23 @@ class RawTls implements ConnectionEncrypter {
     }
   }
 
+  async #peerOf(tls: TLSSocket, connection: MessageStream, expected: PeerId | undefined): Promise<PeerId> {
+    const peer = await this.#verify(tls, connection).catch(err => {
+      this.#init.onRefused(connection)
+      throw err
+    })
+    if (expected !== undefined && !expected.equals(peer)) throw new UnexpectedPeerError()
+    return peer
+  }
+
+  async #verify(tls: TLSSocket, connection: MessageStream): Promise<PeerId> {
+    const { raw, issuerCertificate } = tls.getPeerCertificate(true)
+    if (raw === undefined) throw new Error('the peer showed no certificate')
+    if (issuerCertificate !== undefined && !issuerCertificate.raw.equals(raw))
+      throw new Error('the peer showed a chain of certificates')
+    return verifyCertificate(raw, Date.now(), ms => this.#init.onClockDifference(ms, connection))
+  }
+
   async #createContext(): Promise<SecureContext> {
     const certificate = await createCertificate(this.#components.privateKey)
     return createSecureContext({
@@ -126,6 +153,8 @@ class RawTls implements ConnectionEncrypter {
       minVersion: 'TLSv1.3',
       maxVersion: 'TLSv1.3',
       ciphers: CIPHERS,
+      // Each handshake is a whole one: a resumed session would count for a peer without its key, and Node cannot resume those with client certificates.
+      secureOptions: constants.SSL_OP_NO_TICKET,
       honorCipherOrder: true
     })
   }
@@ -183,12 +212,4 @@ function handshake(tls: TLSSocket, connection: MessageStream, signal: AbortSigna
     connection.removeEventListener('close', onClose)
     signal?.removeEventListener('abort', onAbort)
   })
-}
-
-async function peerOf(tls: TLSSocket, expected: PeerId | undefined): Promise<PeerId> {
-  const { raw } = tls.getPeerCertificate()
-  if (raw === undefined) throw new Error('the peer showed no certificate')
-  const peer = await verifyCertificate(raw, Date.now())
-  if (expected !== undefined && !expected.equals(peer)) throw new UnexpectedPeerError()
-  return peer
 }

@@ -22,8 +22,10 @@ const ECDSA_WITH_SHA256 = der(TAG.sequence, derOid([1, 2, 840, 10045, 4, 3, 2]))
 const SIGNATURE_PREFIX = encodeUtf8('libp2p-tls-handshake:')
 /** A certificate counts for a century: it names a key, nobody revokes it, and it is gone with the process. */
 const VALIDITY_MS = 100 * 365 * 86_400_000
-/** Clocks differ. */
-const BACKDATE_MS = 3_600_000
+/** Clocks differ; stock peers take the dates at their word. */
+const BACKDATE_MS = 86_400_000
+/** A certificate that begins later than by our clock now is taken all the same when it is no more than this: who it names does not hang on a date. */
+const MAX_CLOCK_DIFFERENCE_MS = 3 * 86_400_000
 /** Longest certificate looked at, in bytes. A valid one is below 1 KiB but for RSA peers. */
 const MAX_CERTIFICATE_BYTES = 8 * 1024
 
@@ -76,12 +78,18 @@ function serialNumber(): Uint8Array {
   return bytes
 }
 
-/** Whom a certificate vouches for. Throws when it vouches for nobody: malformed, out of date, not self-signed, or not signed by that peer. */
-export async function verifyCertificate(raw: Uint8Array, nowMs: number): Promise<PeerId> {
+/**
+ * Whom a certificate vouches for. Throws when it vouches for nobody: malformed, out of date, not self-signed, or not signed by that peer.
+ * `onClockDifference` hears when it begins, or ended, at another time by our clock than can be, by at least how many milliseconds.
+ */
+export async function verifyCertificate(
+  raw: Uint8Array,
+  nowMs: number,
+  onClockDifference: (ms: number) => void = () => {}
+): Promise<PeerId> {
   if (raw.byteLength > MAX_CERTIFICATE_BYTES) throw new Error(`certificate of ${raw.byteLength} bytes`)
   const certificate = new X509Certificate(raw)
-  if (certificate.validFromDate.getTime() > nowMs) throw new Error('certificate is not valid yet')
-  if (certificate.validToDate.getTime() < nowMs) throw new Error('certificate has expired')
+  checkDates(certificate, nowMs, onClockDifference)
   if (certificate.issuer !== certificate.subject || !certificate.verify(certificate.publicKey)) {
     throw new Error('certificate is not self-signed')
   }
@@ -93,6 +101,28 @@ export async function verifyCertificate(raw: Uint8Array, nowMs: number): Promise
     throw new Error('certificate is not signed by the peer that it names')
   }
   return peerIdFromCID(publicKey.toCID())
+}
+
+function checkDates(
+  { validFromDate, validToDate }: X509Certificate,
+  nowMs: number,
+  onClockDifference: (ms: number) => void
+): void {
+  const fromMs = validFromDate.getTime()
+  const toMs = validToDate.getTime()
+  // Dates that cannot be read are no numbers, which every comparison would let through.
+  if (!(fromMs <= toMs)) throw new Error('certificate has impossible dates')
+  const earlyMs = Math.max(fromMs - nowMs, nowMs - toMs)
+  if (earlyMs <= 0) return
+  onClockDifference(earlyMs)
+  if (earlyMs <= MAX_CLOCK_DIFFERENCE_MS) return
+  const what = fromMs > nowMs ? 'is not valid yet' : 'has expired'
+  throw new Error(`certificate ${what}, by ${hoursOf(earlyMs)} of our clock: one of the two clocks is wrong`)
+}
+
+/** A span of time in hours, as text. */
+export function hoursOf(ms: number): string {
+  return `${Math.round(ms / 3_600_000)} h`
 }
 
 /** The certificate's key (with its DER head) and the value of libp2p's extension. */
