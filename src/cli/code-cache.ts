@@ -4,8 +4,8 @@
  * Node's own compile cache keeps what was compiled while a module loaded. Functions that were compiled when first called, most of what a short run
  * uses, are compiled anew by every process; this cache is made at a command's end and has them too (docs/PERFORMANCE.md has the gain).
  *
- * One file per command in the user's cache folder, which belongs to that user alone: V8 does not check the code that it is fed. Whatever is wrong
- * with the file or the folder means no cache and never an error. Called by main.ts.
+ * One file per command in the user's cache folder, which belongs to that user alone: V8 does not check the code that it is fed. Until there is one, that
+ * which the build laid beside the bundle serves (scripts/warm-code.ts). Whatever is wrong with file or folder means no cache and never an error. Called by main.ts.
  */
 
 import { createHash } from 'node:crypto'
@@ -30,9 +30,11 @@ export interface Bundle<Exports> {
 export function runBundle<Exports>(path: string, name: string): Bundle<Exports> {
   const source = readFileSync(path, 'latin1')
   const key = keyOf(source)
-  const folder = process.env.NODE_DISABLE_COMPILE_CACHE === undefined ? cacheFolder() : undefined
+  const isWanted = process.env.NODE_DISABLE_COMPILE_CACHE === undefined
+  const folder = isWanted ? cacheFolder() : undefined
   const file = folder === undefined ? undefined : join(folder, `${name}.code`)
-  const cachedData = file === undefined ? undefined : readCode(file, key)
+  const ownCode = file === undefined ? undefined : readCode(file, key)
+  const cachedData = ownCode ?? (isWanted ? readBuiltCode(path, name, key) : undefined)
   const script = new vm.Script(`(function (exports, require, module, importMetaUrl) {${source}\n})`, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData })
@@ -75,12 +77,25 @@ function readCode(file: string, key: string): Buffer | undefined {
   try {
     const { uid, mode } = statSync(dirname(file))
     if (process.getuid !== undefined && (uid !== process.getuid() || (mode & 0o022) !== 0)) return undefined
-    const bytes = readFileSync(file)
-    const code = bytes.subarray(0, -SEAL_BYTES)
-    return sealOf(key, code).equals(bytes.subarray(-SEAL_BYTES)) ? code : undefined
+    return readSealed(file, key)
   } catch {
     return undefined
   }
+}
+
+/** What the build compiled; as trustworthy as the bundle that it lies beside. */
+function readBuiltCode(bundle: string, name: string, key: string): Buffer | undefined {
+  try {
+    return readSealed(join(dirname(bundle), 'code', `${name}.code`), key)
+  } catch {
+    return undefined
+  }
+}
+
+function readSealed(file: string, key: string): Buffer | undefined {
+  const bytes = readFileSync(file)
+  const code = bytes.subarray(0, -SEAL_BYTES)
+  return sealOf(key, code).equals(bytes.subarray(-SEAL_BYTES)) ? code : undefined
 }
 
 function writeCode(file: string, key: string, code: Buffer): void {
