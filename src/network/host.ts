@@ -7,7 +7,6 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { noise } from '@chainsafe/libp2p-noise'
 import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify, identifyPush } from '@libp2p/identify'
@@ -39,6 +38,7 @@ import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
 import { restingDht } from './kad.ts'
+import { lateNoise } from './late-noise.ts'
 import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
@@ -134,7 +134,7 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
     addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     // The dialler's order wins; noise is always there for peers that have nothing else.
-    connectionEncrypters: options.encryption === 'noise' ? [noise()] : [await loadTls(options, refusals), noise()],
+    connectionEncrypters: options.encryption === 'noise' ? [lateNoise()] : [await loadTls(options, refusals), lateNoise()],
     streamMuxers: [muxer(options, refusals)],
     connectionManager: {
       // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse everybody, whoever holds the connections.
