@@ -7,11 +7,10 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { SwarmNode } from '../node/types.ts'
-import type { GatewayMeter } from './http/gateway.ts'
 import type { LimitBoard } from './limits.ts'
 import type { TaskQueue } from './task-queue.ts'
 
-export class DaemonMetrics implements GatewayMeter {
+export class DaemonMetrics {
   readonly registry = new Registry()
   readers = 0
   readonly #requests: Histogram<'method' | 'route' | 'status'>

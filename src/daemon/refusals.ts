@@ -17,7 +17,6 @@ export const REFUSAL_KINDS = [
   'connection_refused',
   'first_byte_late',
   'reader_stalled',
-  'readers_full',
   'upload_room'
 ] as const
 export type RefusalKind = (typeof REFUSAL_KINDS)[number]

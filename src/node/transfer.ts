@@ -264,7 +264,7 @@ export class SwarmTransfer implements Transfer {
     this.#driver.handle({ type: 'limitsChanged', limits })
   }
 
-  async *read({ start, end, signal, reuse = false }: Parameters<Transfer['read']>[0]): AsyncGenerator<Uint8Array> {
+  async *read({ start, end, signal, buffers }: Parameters<Transfer['read']>[0]): AsyncGenerator<Uint8Array> {
     if (!(start >= 0 && end <= this.manifest.length && start <= end)) {
       throw new InvalidOptionsError(`range [${start}, ${end}) is outside of the content's ${this.manifest.length} bytes`)
     }
@@ -277,17 +277,14 @@ export class SwarmTransfer implements Transfer {
     const { pieceLength } = this.#geometry
     const longestRun = Math.min(range.last - range.first + 1, Math.max(1, Math.floor(READ_RUN_BYTES / pieceLength)))
     // Two take turns: the disk fills one while the caller works with the other.
-    const buffers: (Buffer | undefined)[] = []
     const readRun = (first: number, turn: number): Promise<Run> => {
       let last = first
       while (last < range.last && last - first + 1 < longestRun && store.have.get(last + 1)) last++
       const offset = this.#geometry.pieceOffset(first)
       const bytes = this.#geometry.pieceOffset(last) + this.#geometry.pieceBytes(last) - offset
-      if (first === last && !reuse) return store.read(first).then(data => ({ last, data }))
-      let buffer = buffers[turn]
-      if (buffer === undefined || buffer.byteLength < bytes)
-        buffer = Buffer.allocUnsafeSlow(reuse ? Math.min(longestRun * pieceLength, this.manifest.length) : bytes)
-      if (reuse) buffers[turn] = buffer
+      const lent = buffers?.[turn]
+      if (first === last && lent === undefined) return store.read(first).then(data => ({ last, data }))
+      const buffer = lent !== undefined && lent.byteLength >= bytes ? lent : Buffer.allocUnsafeSlow(bytes)
       const data = buffer.subarray(0, bytes)
       const reads = Array.from({ length: last - first + 1 }, async (_, index) => {
         const into = data.subarray(index * pieceLength, index * pieceLength + this.#geometry.pieceBytes(first + index))
@@ -324,6 +321,8 @@ export class SwarmTransfer implements Transfer {
       throw err
     } finally {
       this.#driver.handle({ type: 'readerLeft', reader })
+      // The caller's buffers are its own again only when nothing fills them any more.
+      if (buffers !== undefined) await next?.catch(() => {})
     }
   }
 

@@ -229,10 +229,16 @@ export interface Transfer {
   setLimits(limits: Partial<TransferLimits>): void
   /**
    * The bytes [start, end) of the content in order, in chunks, as they become available; asks the swarm for them first. Leaving the
-   * loop (or aborting) ends the demand. Throws `StalledError` when the transfer ends before. With `reuse` a chunk is valid only until
-   * the next one is asked for, which makes long reads several times cheaper.
+   * loop (or aborting) ends the demand. Throws `StalledError` when the transfer ends before. With `buffers`, of
+   * 1 MiB and a piece at least, a chunk lies in one of them and is valid only until the next one is asked for, which makes long reads
+   * several times cheaper; they are the caller's again when the loop is left.
    */
-  read(range: { start: number; end: number; signal?: AbortSignal; reuse?: boolean }): AsyncIterable<Uint8Array>
+  read(range: {
+    start: number
+    end: number
+    signal?: AbortSignal
+    buffers?: readonly [Uint8Array, Uint8Array]
+  }): AsyncIterable<Uint8Array>
   /** Verified pieces and how many neighbours hold each, for a piece map. */
   availability(): { have: Uint8Array; holders: number[] }
   /** Resolves once nobody has drawn on us for `idleMs`, or after `maxMs`. */

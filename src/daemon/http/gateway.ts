@@ -2,17 +2,20 @@
  * The gateway: contents over HTTP with ranges (RFC 9110), while the download still runs.
  *
  * Invariants: what is sent was verified; the pieces of the range asked for are fetched first; a slow reader slows the fetch (the next
- * piece is asked for when the last one was taken), and one who leaves ends it. Served bytes never run in our origin (CSP sandbox).
+ * piece is asked for when the last one was taken), one who leaves or takes nothing ends it, and all together hold what reader-gate.ts allows. Served bytes never run in our origin (CSP sandbox).
  */
 
 import { randomBytes } from 'node:crypto'
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import mime from 'mime'
 import type { Manifest } from '../../content/manifest.ts'
 import { NotFoundError, RangeNotSatisfiableError } from '../../errors.ts'
 import type { OpenContent, TaskQueue } from '../task-queue.ts'
+import { addressGroup } from './address-group.ts'
 import { type ByteRange, chooseRanges, evaluateConditions, ifRangeHolds } from './ranges.ts'
+import type { ReaderGate, Turn } from './reader-gate.ts'
 
 /** A file within a content: [offset, offset + length). */
 interface ServedFile {
@@ -21,11 +24,12 @@ interface ServedFile {
   length: number
 }
 
-/** What the metrics want to know of readers. */
+/** Who counts readers, and says when they may hold buffers. */
 export interface GatewayMeter {
-  readerCame(): void
+  readonly gate: ReaderGate
+  readerCame(socket: Socket): void
   readerLeft(): void
-  sent(bytes: number): void
+  sent(bytes: number, socket: Socket): void
 }
 
 export interface ServeInit {
@@ -116,8 +120,13 @@ interface Source {
   onSent: (bytes: number) => void
 }
 
+/** Offered to the connection at once; until it takes them the reader's buffers are held. */
+const SLICE_BYTES = 128 * 1024
+/** What a reader reads from disk at once, at least. */
+const RUN_BYTES = 1024 * 1024
+
 /**
- * Writes the parts to the connection, a chunk at a time: the next one is asked for when the socket took the last, so that a slow reader
+ * Writes the parts to the connection, a slice at a time: the next one is asked for when the socket took the last, so that a slow reader
  * slows the fetch, and buffers can be used again. Fastify's stream would hold several, each a fresh buffer.
  */
 async function sendParts(
@@ -127,28 +136,31 @@ async function sendParts(
   tail?: Uint8Array
 ): Promise<FastifyReply> {
   const { transfer } = content
-  const { raw } = reply
+  const { raw, request } = reply
+  const { socket } = request.raw
   reply.hijack()
   raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders)
   const left = new AbortController()
   raw.once('close', () => left.abort())
   const leave = queue.readerCame(transfer.root)
-  meter.readerCame()
+  meter.readerCame(socket)
   let sent = 0
+  const took = (bytes: number): void => {
+    sent += bytes
+    meter.sent(bytes, socket)
+  }
+  const asked = {
+    bytes: 2 * Math.min(Math.max(RUN_BYTES, transfer.manifest.pieceLength), transfer.manifest.length),
+    group: addressGroup(socket.remoteAddress),
+    address: request.ip,
+    drop: () => raw.destroy(),
+    signal: left.signal
+  }
   try {
     for (const { range, head } of parts) {
       if (head !== undefined) await write(raw, head)
-      const { signal } = left
-      for await (const chunk of transfer.read({
-        start: file.offset + range.start,
-        end: file.offset + range.end,
-        signal,
-        reuse: true
-      })) {
-        await write(raw, chunk)
-        meter.sent(chunk.byteLength)
-        sent += chunk.byteLength
-      }
+      const [start, end] = [file.offset + range.start, file.offset + range.end]
+      for (let at = start; at < end; ) at = await sendTurn(raw, transfer, { start: at, end }, await meter.gate.take(asked), took)
     }
     raw.end(tail)
   } catch (err) {
@@ -161,6 +173,40 @@ async function sendParts(
     onSent(sent)
   }
   return reply
+}
+
+/** Sends until the end of the range or of the turn, which it ends; resolves with where it came to. */
+async function sendTurn(
+  raw: ServerResponse,
+  transfer: OpenContent['transfer'],
+  { start, end }: ByteRange,
+  turn: Turn,
+  took: (bytes: number) => void
+): Promise<number> {
+  let at = start
+  const left = new AbortController()
+  const leave = (): void => left.abort()
+  raw.once('close', leave)
+  const signal = AbortSignal.any([left.signal, turn.signal])
+  try {
+    for await (const chunk of transfer.read({ start, end, signal, buffers: turn.buffers })) {
+      for (let offset = 0; offset < chunk.byteLength; offset += SLICE_BYTES) {
+        const slice = chunk.subarray(offset, offset + SLICE_BYTES)
+        turn.writing()
+        await write(raw, slice)
+        turn.taken()
+        at += slice.byteLength
+        took(slice.byteLength)
+      }
+      if (turn.isOver) break
+    }
+  } catch (err) {
+    if (left.signal.aborted || !turn.signal.aborted) throw err
+  } finally {
+    raw.off('close', leave)
+    turn.end()
+  }
+  return at
 }
 
 /** Resolves when the operating system took the bytes; rejects when the connection ended. */

@@ -14,6 +14,7 @@ import type { DaemonMetrics } from '../metrics.ts'
 import type { DaemonOptions } from '../options.ts'
 import { ErrorBody } from '../schema.ts'
 import type { TaskQueue } from '../task-queue.ts'
+import type { GatewayMeter } from './gateway.ts'
 
 export interface RoutesInit {
   version: string
@@ -24,6 +25,7 @@ export interface RoutesInit {
   limits: LimitBoard
   scanner: FolderScanner
   metrics: DaemonMetrics
+  meter: GatewayMeter
   access: Access
   /** Accepts bytes or text from outside. */
   parseManifest: (source: string | Uint8Array) => Manifest
@@ -36,6 +38,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answered to everybody. */
     isPublic?: boolean
+    /** Answered also when all connections are taken. */
+    isHealth?: boolean
     /** What a token must allow. @default 'admin' */
     scope?: Scope
     /**

@@ -9,7 +9,7 @@ import { ErrorBody, Root } from '../schema.ts'
 import { serveContent } from './gateway.ts'
 import { Bytes, Empty, type RoutesInit } from './route-parts.ts'
 
-export const fileRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, { queue, metrics }) => {
+export const fileRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, { queue, meter }) => {
   for (const url of ['/files/:root', '/files/:root/*']) {
     app.route({
       method: ['GET', 'HEAD'],
@@ -33,7 +33,7 @@ export const fileRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, { q
       handler: async (request, reply) =>
         serveContent(request, reply as unknown as FastifyReply, {
           queue,
-          meter: metrics,
+          meter,
           onSent: bytes => {
             request.audited = { target: request.params.root, bytes }
           },

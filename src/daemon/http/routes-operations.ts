@@ -19,7 +19,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app
   app.get(
     '/healthz',
     {
-      config: { isPublic: true },
+      config: { isPublic: true, isHealth: true },
       schema: { tags: ['operations'], summary: 'The process answers', response: replies({ 200: Health }) }
     },
     async () => ({ status: 'ok' as const })
@@ -28,7 +28,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app
   app.get(
     '/readyz',
     {
-      config: { isPublic: true },
+      config: { isPublic: true, isHealth: true },
       schema: {
         tags: ['operations'],
         summary: '200 when all contents are open, 503 before and while stopping',

@@ -5,6 +5,7 @@
  * `{ code, message, details }` of the errors' table, and only a bug of ours is logged as an error. Called by index.ts.
  */
 
+import type { Server } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import fastifyStatic from '@fastify/static'
@@ -25,8 +26,11 @@ import { errorBody } from '../task-queue.ts'
 import { withoutQuery } from '../unsigned.ts'
 import type { Uploads } from '../uploads/multipart.ts'
 import type { TusUploads } from '../uploads/tus.ts'
+import { Connections } from './connections.ts'
 import { dashboardFolder } from './dashboard-files.ts'
+import type { GatewayMeter } from './gateway.ts'
 import { authorize, identify } from './guard.ts'
+import { READER_BUDGET_BYTES, ReaderGate, STALL_MS } from './reader-gate.ts'
 import type { RoutesInit } from './route-parts.ts'
 import { accessRoutes } from './routes-access.ts'
 import { fileRoutes } from './routes-files.ts'
@@ -35,7 +39,7 @@ import { swarmRoutes } from './routes-swarms.ts'
 import { taskRoutes } from './routes-tasks.ts'
 import { uploadRoutes } from './routes-uploads.ts'
 
-export interface ServerInit extends RoutesInit {
+export interface ServerInit extends Omit<RoutesInit, 'meter'> {
   log: FastifyBaseLogger
   audit: AuditLog | undefined
   refusals: Refusals
@@ -45,6 +49,8 @@ export interface ServerInit extends RoutesInit {
 
 const MAX_BODY_BYTES = 1024 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
+/** From the connection, or the first byte of a further request, to the end of its headers. */
+const HEADERS_TIMEOUT_MS = 5000
 /** To receive a whole request. */
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 15_000
@@ -71,13 +77,15 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 20_000 },
+    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 500 },
     routerOptions: { maxParamLength: 8192 },
     exposeHeadRoutes: false
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(lazyValidator)
   app.setSerializerCompiler(() => JSON.stringify)
-  app.server.maxConnections = options.maxConnections
+  const { refusals } = init
+  const connections = new Connections({ max: options.maxConnections, refusals })
+  connections.attach(app.server as Server)
   // Only JSON is taken: what a form can send without asking first would let pages of others speak to us.
   app.removeContentTypeParser('text/plain')
 
@@ -85,8 +93,12 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
   app.decorateRequest('audited', undefined)
   const { access, queue } = init
   const guard = { access, queue, allowHosts: options.allowHosts, corsOrigins: options.corsOrigins }
-  app.addHook('onRequest', async request => {
+  app.addHook('onRequest', async (request, reply) => {
     request.caller = NOBODY
+    if (connections.isReserve(request.raw) && request.routeOptions.config.isHealth !== true) {
+      void reply.header('connection', 'close')
+      throw new RequestRefusedError('unavailable', 'all connections of this daemon are taken (option max-connections)')
+    }
     request.caller = identify(request, guard)
     authorize(request, guard)
   })
@@ -102,6 +114,10 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     }
     // A request that was answered before all of it had come tells neither when its connection is closed, so that one is asked as well.
     raw.once('end', settle).once('close', settle).socket.once('close', settle)
+  })
+  // The gateway bounds its readers itself, and has no answer to send from here.
+  app.addHook('onSend', async request => {
+    request.raw.socket.setTimeout(STALL_MS)
   })
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none'
@@ -174,8 +190,25 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
       security: options.isOpen ? [] : [{ token: [] }]
     }
   })
-  for (const routes of [taskRoutes, swarmRoutes, fileRoutes, operationRoutes, accessRoutes]) await app.register(routes, init)
-  await app.register(uploadRoutes, init)
+  const gate = new ReaderGate({
+    budgetBytes: READER_BUDGET_BYTES,
+    onStalled: address => refusals.record('reader_stalled', address)
+  })
+  const meter: GatewayMeter = {
+    gate,
+    readerCame: socket => {
+      metrics.readerCame()
+      connections.readerMoved(socket)
+    },
+    readerLeft: () => metrics.readerLeft(),
+    sent: (bytes, socket) => {
+      metrics.sent(bytes)
+      connections.readerMoved(socket)
+    }
+  }
+  for (const routes of [taskRoutes, swarmRoutes, fileRoutes, operationRoutes, accessRoutes])
+    await app.register(routes, { ...init, meter })
+  await app.register(uploadRoutes, { ...init, meter })
   app.get('/v1/openapi.json', { config: { scope: 'read', reach: 'handler' }, schema: { hide: true } }, async () => app.swagger())
 
   const folder = dashboardFolder()
