@@ -47,7 +47,8 @@ import { addressOf } from './limits/remote-address.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
 import { keepPeersInMemory } from './peer-table.ts'
-import { fetchPieceList, MAX_LISTS_SERVED, servePieceList } from './piece-list-fetch.ts'
+import { PieceListDesk } from './piece-list-desk.ts'
+import { fetchPieceList, servePieceList } from './piece-list-fetch.ts'
 import { loggerUnlessWanted } from './quiet-logger.ts'
 import { RecordStore } from './record-store.ts'
 import { rawTls } from './transport/raw-tls.ts'
@@ -204,7 +205,6 @@ class Libp2pHost implements Host {
   #heartbeat: Heartbeat | undefined
   #discovery: Promise<(PeerDiscovery & Startable) | undefined> | undefined
   #addressTimer: NodeJS.Timeout | undefined
-  #listsServed = 0
   #stopped: Promise<void> | undefined
 
   constructor(node: Node, options: HostOptions, bans: Bans, refusals: Refusals) {
@@ -249,7 +249,9 @@ class Libp2pHost implements Host {
       maxInboundStreams: 1,
       maxOutboundStreams: 1
     })
-    await node.handle(PIECE_LIST_PROTOCOL, (stream, connection) => this.#servePieceList(stream, connection), {
+    const desk = new PieceListDesk(this.#options.limits, this.#refusals)
+    const pieceLists = { self: this.peer, desk, listeningTo: (digest: Uint8Array) => this.#links.listeningTo(digest) }
+    await node.handle(PIECE_LIST_PROTOCOL, (stream, connection) => servePieceList(stream, connection, pieceLists), {
       maxInboundStreams: 4,
       maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
     })
@@ -378,10 +380,11 @@ class Libp2pHost implements Host {
     addresses: string[],
     root: Uint8Array,
     maxBytes: number,
-    signal?: AbortSignal
+    signal?: AbortSignal,
+    onBytes?: (bytes: number) => void
   ): Promise<Uint8Array> {
     const connection = await this.#dial(peer, addresses, withTimeout(signal, DIAL_TIMEOUT_MS))
-    return fetchPieceList(connection, this.peer, root, maxBytes, signal ?? new AbortController().signal)
+    return fetchPieceList(connection, this.peer, root, maxBytes, signal ?? new AbortController().signal, onBytes)
   }
 
   get bootstrapped(): Promise<void> {
@@ -518,20 +521,6 @@ class Libp2pHost implements Host {
   #dialAnother({ direction, remotePeer, remoteAddr }: Connection, signal: AbortSignal): Promise<Connection> {
     const [reached] = direction === 'outbound' ? parseAddresses([remoteAddr.toString()], remotePeer.toString()) : []
     return this.#node.dial(reached ?? remotePeer, { force: true, signal })
-  }
-
-  async #servePieceList(stream: Stream, connection: Connection): Promise<void> {
-    this.#listsServed++
-    try {
-      const isBusy = this.#listsServed > MAX_LISTS_SERVED
-      await servePieceList(stream, connection, {
-        self: this.peer,
-        isBusy,
-        listeningTo: digest => this.#links.listeningTo(digest)
-      })
-    } finally {
-      this.#listsServed--
-    }
   }
 
   #handleDiscovered(id: PeerId, multiaddrs: readonly Multiaddr[]): void {

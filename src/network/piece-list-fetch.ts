@@ -2,8 +2,7 @@
  * The piece list by root, over a `/swarm/piece-list/2.0.0` stream of its own: the handshake (handshake.ts), then the bytes that wire/piece-list.ts
  * describes. Only who has proven the root is told anything, also whether there is a list.
  *
- * Both sides are bounded: in bytes, in time without progress, and the server in how many it answers at once (a list can be long, and a
- * reader slow). Called by the host.
+ * Both sides are bounded: in bytes, in time without progress, and the server in how many it answers at once (piece-list-desk.ts). Called by the host.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
@@ -13,13 +12,12 @@ import { decodeHandshake, type HandshakeFrame, handshakeBodyBytes, type RootKey,
 import { PIECE_LIST_PROTOCOL } from '../wire/messages.ts'
 import { decodePieceListAnswerHeader, encodePieceListAnswerHeader, PIECE_LIST_ANSWER_HEADER_BYTES } from '../wire/piece-list.ts'
 import { AnsweringHandshake, OpeningHandshake, partiesOf } from './handshake.ts'
+import type { PieceListDesk } from './piece-list-desk.ts'
 import { StreamBytes } from './stream-bytes.ts'
 import type { SwarmListener } from './types.ts'
 
 /** A side that moves nothing for this long is given up. */
 const STALL_TIMEOUT_MS = 15_000
-/** Lists being sent; further requests are told 'busy'. */
-export const MAX_LISTS_SERVED = 16
 const SEND_BYTES = 65_507
 const HIGH_WATER_BYTES = 256 * 1024
 const UNKNOWN_ROOT = 'unknown root'
@@ -31,10 +29,12 @@ export async function fetchPieceList(
   self: string,
   root: Uint8Array,
   maxBytes: number,
-  signal: AbortSignal
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void = () => {}
 ): Promise<Uint8Array> {
   const stream = await connection.newStream(PIECE_LIST_PROTOCOL, { signal })
   const bytes = new StreamBytes(stream)
+  stream.addEventListener('message', ({ data }) => onBytes(data.byteLength))
   const stall = new StallTimer(stream, () => bytes.fail(new ProtocolError('piece list stalled')))
   const onAbort = () => bytes.fail(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
@@ -68,7 +68,7 @@ export async function fetchPieceList(
 /** What is needed to answer. */
 export interface PieceListServer {
   readonly self: string
-  readonly isBusy: boolean
+  readonly desk: PieceListDesk
   listeningTo(digest: Uint8Array): { key: RootKey; listener: SwarmListener } | undefined
 }
 
@@ -78,17 +78,31 @@ export async function servePieceList(stream: Stream, connection: Connection, ser
     const list = await readQuestion(stream, connection, server)
     if (list === UNKNOWN_ROOT) stream.send(encodeMessage({ type: 'goodbye', reason: UNKNOWN_ROOT }))
     else if (list === undefined) stream.send(encodePieceListAnswerHeader('unknown', 0))
-    else if (server.isBusy) stream.send(encodePieceListAnswerHeader('busy', 0))
-    else {
-      stream.send(encodePieceListAnswerHeader('found', list.byteLength))
-      for (let offset = 0; offset < list.byteLength; offset += SEND_BYTES) {
-        await waitForRoom(stream)
-        stream.send(list.subarray(offset, offset + SEND_BYTES))
-      }
-    }
+    else await sendList(stream, connection, list, server.desk)
     await stream.close({ signal: AbortSignal.timeout(STALL_TIMEOUT_MS) })
   } catch (err) {
     stream.abort(err as Error)
+  }
+}
+
+async function sendList(stream: Stream, connection: Connection, list: Uint8Array, desk: PieceListDesk): Promise<void> {
+  const place = desk.enter(stream, connection)
+  if (place === undefined) {
+    stream.send(encodePieceListAnswerHeader('busy', 0))
+    return
+  }
+  try {
+    stream.send(encodePieceListAnswerHeader('found', list.byteLength))
+    for (let offset = 0; offset < list.byteLength; offset += SEND_BYTES) {
+      await waitForRoom(stream)
+      const part = list.subarray(offset, offset + SEND_BYTES)
+      stream.send(part)
+      place.handleSent(part.byteLength)
+    }
+    // What is still ours to send holds the place as well.
+    while (stream.writeBufferLength > 0) await waitForRoom(stream, 0)
+  } finally {
+    place.leave()
   }
 }
 
@@ -135,8 +149,8 @@ async function readHandshake(bytes: StreamBytes): Promise<HandshakeFrame> {
 }
 
 /** Resolves when the stream takes more; rejects when it ended or took nothing for {@link STALL_TIMEOUT_MS}. */
-async function waitForRoom(stream: Stream): Promise<void> {
-  while (stream.writableNeedsDrain || stream.writeBufferLength > HIGH_WATER_BYTES) {
+async function waitForRoom(stream: Stream, highWaterBytes = HIGH_WATER_BYTES): Promise<void> {
+  while (stream.writableNeedsDrain || stream.writeBufferLength > highWaterBytes) {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const onDrain = () => resolve()
     const onClose = () => reject(new ProtocolError('stream ended'))

@@ -139,8 +139,15 @@ export interface Host {
    * peer's reason when it refuses or does not know the root.
    */
   connect(peer: string, addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerLink>
-  /** The encoded piece list of a root from one peer, at most `maxBytes`; the caller checks it against the root. */
-  fetchPieceList(peer: string, addresses: string[], root: Uint8Array, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array>
+  /** The encoded piece list of a root from one peer, at most `maxBytes`; the caller checks it against the root. `onBytes` hears what comes. */
+  fetchPieceList(
+    peer: string,
+    addresses: string[],
+    root: Uint8Array,
+    maxBytes: number,
+    signal?: AbortSignal,
+    onBytes?: (bytes: number) => void
+  ): Promise<Uint8Array>
   /** Resolves when a bootstrap peer of the options has answered for the first time; at once when there are none. Never rejects. */
   readonly bootstrapped: Promise<void>
   /** No bootstrap peer is configured and no peer connected: a search has nobody to ask. */

@@ -75,9 +75,9 @@ export async function fetchManifest(
     if (split !== undefined) offer(split.peer, [split.address])
   }
 
-  const found = new AbortController()
+  const ended = new AbortController()
   const deadline = options.timeoutMs > 0 ? [AbortSignal.timeout(options.timeoutMs)] : []
-  const signal = AbortSignal.any([options.signal, found.signal, ...deadline])
+  const signal = AbortSignal.any([options.signal, ended.signal, ...deadline])
   signal.addEventListener('abort', wake, { once: true })
   const stopLan = host.onPeer(offer)
   let walks = 0
@@ -102,6 +102,10 @@ export async function fetchManifest(
     }
   }
 
+  let asking = 0
+  /** Of lists, since it was looked at last. */
+  let newBytes = 0
+  const found = Promise.withResolvers<Source | undefined>()
   const ask = async (): Promise<Source | undefined> => {
     while (!signal.aborted) {
       const peer = waiting.shift()
@@ -111,7 +115,9 @@ export async function fetchManifest(
       }
       try {
         const limit = AbortSignal.any([signal, AbortSignal.timeout(30_000)])
-        const pieceList = await host.fetchPieceList(peer, book.of(peer), root, MAX_PIECE_LIST_BYTES, limit)
+        const pieceList = await host.fetchPieceList(peer, book.of(peer), root, MAX_PIECE_LIST_BYTES, limit, bytes => {
+          newBytes += bytes
+        })
         if (!bytesEqual(rootOf(pieceList, hash), root))
           throw new InvalidManifestError('piece list does not match the root', `peer ${peer}`)
         const name = link.name ?? link.root.slice(0, 16)
@@ -127,10 +133,23 @@ export async function fetchManifest(
     return undefined
   }
 
+  const askMore = (): void => {
+    for (let i = 0; i < PARALLEL_ASKS && asking < MAX_ASKS; i++) {
+      asking++
+      void ask().then(found.resolve)
+    }
+  }
+  // Peers that give nothing keep only their own places: others are asked meanwhile.
+  const watch = setInterval(() => {
+    if (newBytes < SLOW_ANSWER_BYTES) askMore()
+    newBytes = 0
+  }, SLOW_ANSWER_MS)
+
   options.onStatus?.({ state: 'finding', text: describe() })
   try {
     void walk()
-    const source = await Promise.race(Array.from({ length: PARALLEL_ASKS }, ask))
+    askMore()
+    const source = await found.promise
     if (source !== undefined) return source
     options.signal.throwIfAborted()
     const last = [...failures].at(-1)
@@ -138,7 +157,8 @@ export async function fetchManifest(
       `nobody gave the piece list within ${Math.round(options.timeoutMs / 1000)} s; ${describe()}${last === undefined ? '' : `; last failure: ${last[1]}`}`
     )
   } finally {
-    found.abort()
+    clearInterval(watch)
+    ended.abort()
     stopLan()
   }
 }
@@ -151,6 +171,10 @@ export function rootBytes(root: string): Uint8Array {
 }
 
 const PARALLEL_ASKS = 4
+/** Where all of them together bring less than this in that time, as many more are asked, up to so many at once. */
+const SLOW_ANSWER_MS = 2_000
+const SLOW_ANSWER_BYTES = 128 * 1024
+const MAX_ASKS = 16
 const MAX_KNOWN = 500
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
