@@ -9,8 +9,10 @@ import type { SimPeer } from './peer.ts'
 import { Simulation, SimulationFailure, type SimulationResult } from './run.ts'
 
 /** One honest peer in both worlds; times from its joining to its last piece, ms. */
-interface Cost {
+export interface Cost {
   readonly peer: string
+  readonly content: number
+  /** The longer of two courses of the world: a single one may be lucky. */
   readonly aloneMs: number
   /** Infinity: it did not complete before the deadline. */
   readonly besideMs: number
@@ -35,22 +37,26 @@ export const ALLOWED_BESIDE_HOSTILE = 2
 /** After so many times as long as alone, a peer that has not completed counts as one that never will. */
 const PATIENCE = 100
 const LEAST_PATIENCE_MS = 10_000
+/** Whatever a peer took alone, so much more is nothing to complain of: a search or a dial that took another turn. */
+const SLACK_MS = 1000
 
 /** Throws {@link SimulationFailure} where a run went wrong otherwise than by taking too long beside the misbehaving. */
 export function compareBeside(options: Partial<SimulationOptions>, patience: number = PATIENCE): Comparison {
   const misbehaving = options.misbehaving ?? []
-  const withNobody = new Simulation({ ...options, misbehaving: [] })
+  const withNobody = new Simulation({ ...options, misbehaving: [], isChecked: false })
   const alone = withNobody.run()
+  const onOtherCourse = new Simulation({ ...options, misbehaving: [], course: 1, isChecked: false })
+  onOtherCourse.run()
   const deadlineMs = withNobody.world.nowMs * patience + LEAST_PATIENCE_MS
   const withThem = new Simulation({ ...options, deadlineMs })
   runUntilStuck(withThem)
   const costs: Cost[] = []
   for (const peer of withNobody.world.peers) {
     if (peer.isSeeder || !withNobody.world.isMeasured(peer) || peer.completedMs === undefined) continue
-    const other = withThem.world.peerOf(peer.content, peer.key)
-    const aloneMs = peer.completedMs - peer.joinMs
-    const besideMs = other === undefined ? Number.POSITIVE_INFINITY : timeOf(other)
-    costs.push({ peer: peer.key, aloneMs, besideMs, ratio: besideMs / aloneMs })
+    const { content, key } = peer
+    const aloneMs = Math.max(timeOf(peer), timeOf(onOtherCourse.world.peerOf(content, key)))
+    const besideMs = timeOf(withThem.world.peerOf(content, key))
+    costs.push({ peer: key, content, aloneMs, besideMs, ratio: besideMs / aloneMs })
   }
   costs.sort((a, b) => b.ratio - a.ratio)
   const [worst] = costs
@@ -60,8 +66,14 @@ export function compareBeside(options: Partial<SimulationOptions>, patience: num
   return { alone, beside: withThem.result(), costs, worst, medianRatio, allowedRatio }
 }
 
-function timeOf({ completedMs, joinMs }: SimPeer): number {
-  return completedMs === undefined ? Number.POSITIVE_INFINITY : completedMs - joinMs
+/** Honest peers that took longer than is allowed. */
+export function findLate({ costs, allowedRatio }: Comparison): Cost[] {
+  return costs.filter(({ aloneMs, besideMs }) => besideMs > allowedRatio * aloneMs + SLACK_MS)
+}
+
+/** Infinity: never. */
+function timeOf(peer: SimPeer | undefined): number {
+  return peer?.completedMs === undefined ? Number.POSITIVE_INFINITY : peer.completedMs - peer.joinMs
 }
 
 function runUntilStuck(simulation: Simulation): void {

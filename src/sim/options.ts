@@ -35,6 +35,8 @@ export interface SimulationOptions {
   readonly misbehaving: readonly Misbehaving[]
   /** @default '1' */
   readonly seed: string
+  /** Another course of the same world: other delays, finds and choices between equals. @default 0 */
+  readonly course: number
   /** Options of every engine. */
   readonly engine: Partial<EngineOptions>
   /** Run the checkers at every step. Costs most of the time in large worlds. @default true */
@@ -56,6 +58,7 @@ export const DEFAULT_SIMULATION_OPTIONS: SimulationOptions = {
   scenario: 'flash-crowd',
   misbehaving: [],
   seed: '1',
+  course: 0,
   engine: {},
   isChecked: true,
   deadlineMs: 0

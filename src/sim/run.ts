@@ -96,7 +96,9 @@ export class Simulation {
     const random = new Random(resolved.seed)
     this.#plan = planScenario(resolved, random.fork('scenario'))
     this.options = { ...resolved, engine: { ...this.#plan.engine, ...resolved.engine } }
-    this.world = new World(this.options, random.fork('world'), resolved.isChecked ? allCheckers(this.options) : [], swarmClass)
+    const worldRandom = random.fork('world')
+    for (let course = 0; course < resolved.course; course++) worldRandom.nextUint32()
+    this.world = new World(this.options, worldRandom, resolved.isChecked ? allCheckers(this.options) : [], swarmClass)
     for (const checker of this.world.checkers) checker.begin?.(this.world)
     this.world.isMeasured = this.#plan.isMeasured
     for (const spec of this.#plan.peers) this.world.add(spec)

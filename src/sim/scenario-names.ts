@@ -16,6 +16,7 @@ export const SCENARIOS = {
   origin: 'nobody has anything, all know one origin',
   'two-files': 'two contents at once over the same links',
   playback: 'staggered arrivals, and one leecher plays the content at 0.8 of its downlink',
+  mixed: 'machines of any rates, joining together or apart, that share one to eight contents',
   racks: 'racks of 20, each with the link of two machines to the others'
 } as const
 

@@ -12,6 +12,7 @@ import { Cast, CROWD_SPREAD_MS, type Draft } from './cast.ts'
 import { churn } from './churn.ts'
 import { flashCrowd } from './flash-crowd.ts'
 import { corrupters, freeRiders, silent } from './misbehaving.ts'
+import { mixed } from './mixed.ts'
 import { newcomer } from './newcomer.ts'
 import { origin } from './origin.ts'
 import { partition } from './partition.ts'
@@ -42,6 +43,7 @@ const SCENARIO_OF: Readonly<Record<ScenarioName, (cast: Cast) => Draft>> = {
   origin,
   'two-files': twoFiles,
   playback,
+  mixed,
   racks
 }
 
@@ -64,10 +66,11 @@ export function planScenario(options: SimulationOptions, random: Random): Scenar
 
 /** The misbehaving that the options ask for on top of the scenario's own peers: half of them are there first, and all stand where the leechers stand. */
 function strangers(cast: Cast, { peers }: Draft, random: Random): readonly PeerSpec[] {
+  const contents = 1 + Math.max(...peers.map(({ content }) => content))
   const labels = peers.find(({ isSeeder }) => !isSeeder)?.machine.labels ?? {}
   return castMisbehaving(cast.options.misbehaving, random, index => {
     const joinMs = random.chance(0.5) ? 0 : random.nextBetween(0, CROWD_SPREAD_MS)
-    return cast.stranger(index, { machine: { labels }, joinMs })
+    return { ...cast.stranger(index, { machine: { labels }, joinMs }), content: random.nextInt(contents) }
   })
 }
 
