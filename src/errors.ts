@@ -123,9 +123,10 @@ export class StoreError extends SwarmError {
   readonly path: string
   readonly errno: string | undefined
 
-  constructor(message: string, path: string, cause?: unknown) {
+  constructor(message: string, path: string, cause?: unknown, details: Record<string, unknown> = {}) {
     const errno = (cause as NodeErrno | undefined)?.code
-    super('store_error', errno === undefined ? `${message}: ${path}` : `${message}: ${path} (${errno})`, { path, errno }, cause)
+    const text = errno === undefined ? `${message}: ${path}` : `${message}: ${path} (${errno})`
+    super('store_error', text, { path, errno, ...details }, cause)
     this.path = path
     this.errno = errno
   }

@@ -85,7 +85,10 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<UploadRoutesInit> = async (
       const { id, part } = request.params
       const sha256 = checksumOf(request.headers)
       request.raw.setTimeout(STALL_MS, () => request.raw.destroy())
-      const { file: _, ...saved } = await uploads.putPart(id, part, request.raw, sha256)
+      const { file: _, ...saved } = await uploads.putPart(id, part, request.raw, {
+        sha256,
+        announced: Number(request.headers['content-length'] ?? 0)
+      })
       request.audited = { target: id, bytes: saved.bytes }
       return reply.header('etag', `"${saved.checksum}"`).send(saved)
     }

@@ -11,7 +11,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
-import { join, parse } from 'node:path'
+import { basename, join, parse } from 'node:path'
 import { checkFileName } from '../../content/file-names.ts'
 import {
   InvalidManifestError,
@@ -22,9 +22,9 @@ import {
   SwarmError
 } from '../../errors.ts'
 import { createManifest } from '../../node/content.ts'
-import { formatBytes } from '../../util/sizes.ts'
 import type { Task, Upload } from '../schema.ts'
 import type { TaskQueue } from '../task-queue.ts'
+import { type Debit, UploadLedger } from './ledger.ts'
 import type { PartRecord, UploadRecord, UploadStore } from './upload-store.ts'
 
 export interface UploadsInit {
@@ -55,6 +55,7 @@ const SWEEP_MS = 60_000
 
 export class Uploads {
   readonly store: UploadStore
+  readonly ledger: UploadLedger
   readonly #init: UploadsInit
   readonly #completing = new Map<string, Promise<Task>>()
   readonly #sweeper: NodeJS.Timeout
@@ -62,6 +63,12 @@ export class Uploads {
   constructor(init: UploadsInit) {
     this.#init = init
     this.store = init.store
+    const { maxBytes, quotaBytes, queue } = init
+    this.ledger = new UploadLedger({ folder: init.store.folder, maxBytes, quotaBytes, otherBytes: () => queue.usedBytes })
+    for (const record of this.store.list()) {
+      if (record.taskId === undefined)
+        this.ledger.open(record.id, record.length, this.store.receivedBytes(record), { isNew: false })
+    }
     this.#sweeper = setInterval(
       () => void this.expire().catch(err => init.log.warn({ err }, 'uploads could not be cleaned up')),
       SWEEP_MS
@@ -102,72 +109,44 @@ export class Uploads {
     }
     if (this.store.list().length >= MAX_UPLOADS)
       throw new RequestRefusedError('unavailable', `there are ${MAX_UPLOADS} uploads already`)
-    this.checkRoom(length ?? 0)
+    this.ledger.open(id, length, 0, { isNew: true })
     const record = this.#newRecord({ kind, name, length, root, pieceLength, metadata, isPartial }, id)
     await mkdir(this.store.folderOf(id), { recursive: true, mode: 0o700 }).catch(err => {
+      this.ledger.close(id)
       throw new StoreError('cannot begin the upload', this.store.folderOf(id), err)
     })
     this.store.save(record)
     return this.#view(record)
   }
 
-  /** Throws `RequestRefusedError` when so many more bytes cannot be taken. */
-  checkRoom(bytes: number): void {
-    const { maxBytes, quotaBytes, queue } = this.#init
-    if (maxBytes > 0 && bytes > maxBytes) {
-      throw new RequestRefusedError(
-        'too_large',
-        `${formatBytes(bytes)} are more than an upload may have (${formatBytes(maxBytes)})`,
-        { maxBytes }
-      )
-    }
-    const quota = quotaBytes()
-    const used = queue.usedBytes + this.store.claimedBytes()
-    if (quota > 0 && used + bytes > quota) {
-      throw new RequestRefusedError(
-        'too_large',
-        `the disk quota of ${formatBytes(quota)} has no room for ${formatBytes(bytes)} more`,
-        { quota, used }
-      )
-    }
-  }
-
-  /** Takes a part; `sha256` (32 bytes) is compared when given. Sent again, it takes the place of the former. */
-  async putPart(id: string, part: number, body: AsyncIterable<Uint8Array>, sha256?: Uint8Array): Promise<PartRecord> {
+  /**
+   * Takes a part; `sha256` (32 bytes) is compared when given, `announced` (Content-Length) judged before a byte is read. Sent again, it
+   * takes the place of the former.
+   */
+  async putPart(
+    id: string,
+    part: number,
+    body: AsyncIterable<Uint8Array>,
+    { sha256, announced = 0 }: { sha256?: Uint8Array | undefined; announced?: number | undefined } = {}
+  ): Promise<PartRecord> {
     const record = this.record(id)
     if (record.taskId !== undefined || this.#completing.has(id))
       throw new RequestRefusedError('conflict', 'the upload is complete', { id })
-    const others = this.store.parts(id).reduce((sum, each) => sum + (each.part === part ? 0 : each.bytes), 0)
-    const file = `${part}-${randomUUID()}`
-    const path = join(this.store.folderOf(id), file)
-    const hash = createHash('sha256')
-    let bytes = 0
+    const former = this.store.part(id, part)
+    const debit = this.ledger.begin(id, { replaced: former?.bytes ?? 0, announced })
+    const path = join(this.store.folderOf(id), `${part}-${randomUUID()}`)
     try {
-      const handle = await open(path, 'wx', 0o600)
-      try {
-        for await (const chunk of body) {
-          bytes += chunk.byteLength
-          const most = record.length ?? (this.#init.maxBytes || Number.POSITIVE_INFINITY)
-          if (others + bytes > most)
-            throw new RequestRefusedError('too_large', `the parts are more than the ${most} bytes announced or allowed`, { id })
-          if (record.length === undefined) this.checkRoom(chunk.byteLength)
-          hash.update(chunk)
-          await writeAll(handle, chunk)
-        }
-        await handle.datasync()
-      } finally {
-        await handle.close()
-      }
-      const digest = hash.digest()
+      const { bytes, digest } = await writePart(path, body, debit)
       if (sha256 !== undefined && !digest.equals(sha256)) {
         throw new InvalidOptionsError(`part ${part} does not match its checksum; send it again`, { field: 'checksum', part })
       }
-      const saved: PartRecord = { part, bytes, checksum: digest.toString('hex'), file }
+      const saved: PartRecord = { part, bytes, checksum: digest.toString('hex'), file: basename(path) }
       // Aborted meanwhile: its folder is gone.
       if (this.store.get(id) === undefined) throw new NotFoundError('no such upload; it may have expired', { id })
-      const former = this.store.savePart(id, saved)
+      const replaced = this.store.savePart(id, saved)
+      debit.settle({ bytes, replaced: replaced?.bytes ?? 0 })
       this.store.save({ ...this.record(id), expiresMs: Date.now() + this.#init.expiryMs })
-      if (former !== undefined) await rm(join(this.store.folderOf(id), former), { force: true })
+      if (replaced !== undefined) await rm(join(this.store.folderOf(id), replaced.file), { force: true })
       return saved
     } catch (err) {
       await rm(path, { force: true })
@@ -175,6 +154,8 @@ export class Uploads {
       if ((err as NodeJS.ErrnoException).syscall === undefined)
         throw new RequestRefusedError('unavailable', `part ${part} did not arrive whole`, { part }, err)
       throw new StoreError('cannot keep the part', path, err)
+    } finally {
+      debit.settle()
     }
   }
 
@@ -184,7 +165,7 @@ export class Uploads {
     const { start, end } = from
     if (!(start >= 0 && start < end && end <= manifest.length))
       throw new InvalidOptionsError('the range is not within the content', { start, end })
-    return this.putPart(id, part, transfer.read({ start, end }))
+    return this.putPart(id, part, transfer.read({ start, end }), { announced: end - start })
   }
 
   /** Puts the parts together, in order of their numbers, and seeds the content. */
@@ -199,7 +180,7 @@ export class Uploads {
   async abort(id: string): Promise<void> {
     this.record(id)
     if (this.#completing.has(id)) throw new RequestRefusedError('conflict', 'the upload is being put together', { id })
-    await this.store.remove(id)
+    await this.remove(id)
   }
 
   /** Deletes what nobody sent a part to for too long. */
@@ -208,8 +189,14 @@ export class Uploads {
       const { id, name } = record
       if (this.expiresMs(record) > nowMs || this.#completing.has(id)) continue
       this.#init.log.info({ id, name }, 'upload expired')
-      await this.store.remove(id)
+      await this.remove(id)
     }
+  }
+
+  /** Forgets the upload and its bytes. */
+  async remove(id: string): Promise<void> {
+    this.ledger.close(id)
+    await this.store.remove(id)
   }
 
   /** When the upload is deleted if no byte comes until then, in ms since 1970. */
@@ -232,11 +219,14 @@ export class Uploads {
     const folder = this.store.folderOf(id)
     const [only] = parts
     const whole = parts.length === 1 && only !== undefined ? join(folder, only.file) : join(folder, 'whole')
-    if (parts.length !== 1)
+    if (parts.length !== 1) {
+      // Until they are joined the parts are there as well.
+      this.ledger.checkDisk(length)
       await joinFiles(
         whole,
         parts.map(({ file }) => join(folder, file))
       )
+    }
     return this.finish(record, whole)
   }
 
@@ -260,6 +250,7 @@ export class Uploads {
       await queue.addFound(manifest, target, 'get')
     }
     const task = queue.ofRoot(manifest.root) as Task
+    this.ledger.close(record.id)
     await this.store.settle({ ...record, root: manifest.root, length: manifest.length, taskId: task.id })
     this.#init.log.info({ id: record.id, name, root: manifest.root, bytes: manifest.length }, 'upload complete')
     return task
@@ -319,6 +310,25 @@ export async function joinFiles(target: string, files: readonly string[]): Promi
   } catch (err) {
     throw new StoreError('cannot put the parts together', target, err)
   }
+}
+
+/** Into a new file, debited chunk by chunk, durable. */
+async function writePart(
+  path: string,
+  body: AsyncIterable<Uint8Array>,
+  debit: Debit
+): Promise<{ bytes: number; digest: Buffer }> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  await using handle = await open(path, 'wx', 0o600)
+  for await (const chunk of body) {
+    debit.take(chunk.byteLength)
+    bytes += chunk.byteLength
+    hash.update(chunk)
+    await writeAll(handle, chunk)
+  }
+  await handle.datasync()
+  return { bytes, digest: hash.digest() }
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -11,13 +11,14 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHash, type Hash, randomUUID } from 'node:crypto'
-import { truncate } from 'node:fs/promises'
+import { stat, truncate } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { FileStore } from '@tus/file-store'
 import { type DataStore, Server, type Upload as TusUpload } from '@tus/server'
 import { httpStatusOf, InvalidOptionsError, NotFoundError, SwarmError } from '../../errors.ts'
+import type { Debit } from './ledger.ts'
 import { joinFiles, safeName, type Uploads } from './multipart.ts'
 
 const PATH = '/uploads'
@@ -29,6 +30,8 @@ const ALGORITHMS = ['sha256', 'sha1', 'md5'] as const
 interface RequestFacts {
   checksum: { hash: Hash; expected: Buffer } | undefined
   isPartial: boolean
+  /** Content-Length. */
+  announced: number
 }
 
 export class TusUploads {
@@ -63,15 +66,18 @@ export class TusUploads {
           },
           set: async (key, upload) => {
             const known = store.get(idOf(key))
-            if (known !== undefined) store.save({ ...known, length: upload.size })
-            else await this.#create(idOf(key), upload)
+            if (known !== undefined) {
+              uploads.ledger.announce(known.id, upload.size)
+              store.save({ ...known, length: upload.size })
+            } else await this.#create(idOf(key), upload)
           },
-          delete: async key => store.remove(idOf(key)),
+          delete: async key => uploads.remove(idOf(key)),
           list: async () =>
             store.list().flatMap(({ id, kind, taskId }) => (kind === 'tus' && taskId === undefined ? [keyOf(id)] : []))
         }
       },
-      this.#facts
+      this.#facts,
+      (id, announced) => uploads.ledger.begin(id, { announced })
     ) as FileStore
     this.#server = new Server({
       path: PATH,
@@ -83,7 +89,7 @@ export class TusUploads {
       generateUrl: (_request, { id }) => `${PATH}/${idOf(id)}`,
       getFileIdFromRequest: (_request, last) => (last === undefined ? undefined : keyOf(last.split('/').at(-1) ?? '')),
       onUploadCreate: async (_request, upload) => {
-        uploads.checkRoom(upload.size ?? 0)
+        uploads.ledger.checkRoom(upload.size ?? 0)
         return {}
       },
       onUploadFinish: async (_request, upload) => {
@@ -122,7 +128,11 @@ export class TusUploads {
           return
         }
       }
-      const facts: RequestFacts = { checksum: checksumOf(request.headers['upload-checksum']), isPartial: concat === 'partial' }
+      const facts: RequestFacts = {
+        checksum: checksumOf(request.headers['upload-checksum']),
+        isPartial: concat === 'partial',
+        announced: Number(request.headers['content-length'] ?? 0) || 0
+      }
       await this.#facts.run(facts, () => this.#server.handle(request, response))
     } catch (err) {
       if (response.headersSent) response.destroy()
@@ -138,6 +148,7 @@ export class TusUploads {
       .trim()
       .split(/\s+/)
       .map(url => url.split('/').at(-1) ?? '')
+    if (new Set(ids).size < ids.length) throw new InvalidOptionsError('the concatenation names a part more than once')
     if (ids.length > MAX_PARTS) throw new InvalidOptionsError(`more than ${MAX_PARTS} parts`)
     let length = 0
     for (const id of ids) {
@@ -154,12 +165,17 @@ export class TusUploads {
     const metadata = parseMetadata(request.headers['upload-metadata'])
     await this.#uploads.initiate({ kind: 'tus', name: nameOf(metadata), length, root: metadata.root ?? undefined, metadata }, id)
     const whole = store.tusFile(id)
-    await joinFiles(
-      whole,
-      ids.map(part => store.tusFile(part))
-    )
+    try {
+      await joinFiles(
+        whole,
+        ids.map(part => store.tusFile(part))
+      )
+    } catch (err) {
+      await this.#uploads.remove(id)
+      throw err
+    }
     const task = await this.#uploads.finish(this.#uploads.record(id), whole)
-    for (const part of ids) await store.remove(part)
+    for (const part of ids) await this.#uploads.remove(part)
     response.writeHead(201, { ...TUS, location: `${PATH}/${id}`, 'swarm-root': task.root, 'swarm-task': task.id }).end()
   }
 
@@ -191,37 +207,58 @@ function idOf(key: string): string {
   return key.split('/')[0] as string
 }
 
-/** Compares what is written with the checksum of the request, and takes it back when it differs. */
+/** Debits what is written before it is, compares it with the checksum of the request, and takes it back when that differs. */
 class CheckedFileStore extends FileStore {
   readonly #facts: AsyncLocalStorage<RequestFacts>
+  readonly #begin: (id: string, announced: number) => Debit
 
-  constructor(options: ConstructorParameters<typeof FileStore>[0], facts: AsyncLocalStorage<RequestFacts>) {
+  constructor(
+    options: ConstructorParameters<typeof FileStore>[0],
+    facts: AsyncLocalStorage<RequestFacts>,
+    begin: (id: string, announced: number) => Debit
+  ) {
     super(options)
     this.extensions = [...this.extensions, 'checksum', 'concatenation', 'concatentation']
     this.#facts = facts
+    this.#begin = begin
   }
 
-  override async write(readable: Parameters<FileStore['write']>[0], id: string, offset: number): Promise<number> {
-    const checksum = this.#facts.getStore()?.checksum
-    if (checksum === undefined) return super.write(readable, id, offset)
+  override async write(readable: Parameters<FileStore['write']>[0], key: string, offset: number): Promise<number> {
+    const facts = this.#facts.getStore()
+    const checksum = facts?.checksum
+    const debit = this.#begin(idOf(key), facts?.announced ?? 0)
+    let refusal: unknown
     const tap = new Transform({
       transform: (chunk, _, done) => {
-        checksum.hash.update(chunk as Buffer)
-        done(null, chunk)
+        try {
+          debit.take((chunk as Buffer).byteLength)
+          checksum?.hash.update(chunk as Buffer)
+          done(null, chunk)
+        } catch (err) {
+          refusal = err
+          done(err as Error)
+        }
       }
     })
     readable.on('error', err => tap.destroy(err))
-    const path = join(this.directory, id)
+    const path = join(this.directory, key)
+    let end = offset
     try {
-      const end = await super.write(readable.pipe(tap), id, offset)
-      if (checksum.hash.digest().equals(checksum.expected)) return end
+      end = await super.write(readable.pipe(tap), key, offset)
+      if (checksum !== undefined && !checksum.hash.digest().equals(checksum.expected)) {
+        await truncate(path, offset)
+        end = offset
+        throw { status_code: CHECKSUM_MISMATCH, body: 'Checksum Mismatch\n' }
+      }
+      return end
     } catch (err) {
       // Without all of it nothing is known of the part that came.
-      await truncate(path, offset)
-      throw err
+      if (checksum !== undefined) await truncate(path, offset)
+      end = (await stat(path).catch(() => undefined))?.size ?? offset
+      throw refusal ?? err
+    } finally {
+      debit.settle({ bytes: end - offset, replaced: 0 })
     }
-    await truncate(path, offset)
-    throw { status_code: CHECKSUM_MISMATCH, body: 'Checksum Mismatch\n' }
   }
 }
 

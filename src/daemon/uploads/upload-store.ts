@@ -85,18 +85,22 @@ export class UploadStore {
       .all(id) as unknown as PartRecord[]
   }
 
-  /** Notes a part whose bytes are on disk; gives the file that it takes the place of. */
-  savePart(id: string, { part, bytes, checksum, file }: PartRecord): string | undefined {
-    const before = this.#db.prepare('SELECT file FROM parts WHERE upload = ? AND part = ?').get(id, part) as
-      | { file: string }
+  part(id: string, part: number): Pick<PartRecord, 'file' | 'bytes'> | undefined {
+    return this.#db.prepare('SELECT file, bytes FROM parts WHERE upload = ? AND part = ?').get(id, part) as
+      | { file: string; bytes: number }
       | undefined
+  }
+
+  /** Notes a part whose bytes are on disk; gives the one that it takes the place of. */
+  savePart(id: string, { part, bytes, checksum, file }: PartRecord): Pick<PartRecord, 'file' | 'bytes'> | undefined {
+    const before = this.part(id, part)
     this.#db
       .prepare(
         `INSERT INTO parts (upload, part, bytes, checksum, file) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (upload, part) DO UPDATE SET bytes = excluded.bytes, checksum = excluded.checksum, file = excluded.file`
       )
       .run(id, part, bytes, checksum, file)
-    return before?.file
+    return before
   }
 
   /** Bytes of an upload that are here and count. */
@@ -109,15 +113,6 @@ export class UploadStore {
   /** When the last byte of an upload by tus came, in ms since 1970; undefined before the first. */
   lastByteMs(record: UploadRecord): number | undefined {
     return record.kind === 'tus' ? statSync(this.tusFile(record.id), { throwIfNoEntry: false })?.mtimeMs : undefined
-  }
-
-  /** Bytes of disk that unfinished uploads have or were promised. */
-  claimedBytes(): number {
-    let sum = 0
-    for (const record of this.list()) {
-      if (record.taskId === undefined) sum += Math.max(this.receivedBytes(record), record.length ?? 0)
-    }
-    return sum
   }
 
   /** Where the bytes of an upload by tus grow. */
