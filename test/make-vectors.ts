@@ -9,6 +9,8 @@ import { dhtKey } from '../src/content/dht-key.ts'
 import { formatLink } from '../src/content/link.ts'
 import { formatManifest, type Manifest } from '../src/content/manifest.ts'
 import { encodePieceList } from '../src/content/piece-list.ts'
+import { topicOf } from '../src/network/gossip.ts'
+import { GossipSeal } from '../src/network/gossip-seal.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
 import { encodeMessage, encodePieceHeader } from '../src/wire/codec.ts'
 import { encodeGossip } from '../src/wire/gossip.ts'
@@ -88,7 +90,19 @@ write('messages.json', {
 
 const peer = PEER_HINT.split('/p2p/')[1] as string
 const runs = new Uint8Array(38).fill(0xff, 0, 20)
+const sealedRoot = decodeHex(fileManifest().root) as Uint8Array
+const topic = topicOf(sealedRoot)
+const nonce = Uint8Array.from({ length: 12 }, (_, i) => i)
+const payload = encodeGossip({ peer, addresses: ['/ip4/192.0.2.7/tcp/4001'], pieceCount: 300, bits })
 write('gossip.json', {
+  sealed: {
+    root: sealedRoot,
+    topic,
+    author: peer,
+    nonce,
+    payload,
+    data: new GossipSeal(sealedRoot, topic).seal(payload, peer, nonce)
+  },
   exact: [
     { peer, addresses: ['/ip4/192.0.2.7/tcp/4001'], pieceCount: 300, bits },
     { peer, addresses: [], pieceCount: 300, bits: runs },

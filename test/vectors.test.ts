@@ -3,7 +3,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createCipheriv, createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -13,6 +13,8 @@ import { formatLink, parseLink } from '../src/content/link.ts'
 import { formatManifest, parseManifest } from '../src/content/manifest.ts'
 import { encodePieceList, parsePieceList } from '../src/content/piece-list.ts'
 import { ProtocolError } from '../src/errors.ts'
+import { topicOf } from '../src/network/gossip.ts'
+import { GossipSeal } from '../src/network/gossip-seal.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
 import {
   decodeMessage,
@@ -65,7 +67,13 @@ test('piece headers and piece-list answers have the bytes of their vectors, in b
 })
 
 test('gossip has the bytes of its vectors', () => {
-  const { exact, grouped } = read('gossip.json')
+  const { exact, grouped, sealed } = read('gossip.json')
+  const { root, topic, author, nonce, payload: message, data } = sealed
+  const key = Blake3Hasher.deriveKey('swarm 2026-11-30 gossip 1', root)
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(`${topic}\n${author}`))
+  assert.deepEqual(Buffer.concat([nonce, cipher.update(message), cipher.final(), cipher.getAuthTag()]), Buffer.from(data))
+  assert.equal(topic, topicOf(root))
+  assert.deepEqual(new GossipSeal(root, topic).open(data, author), message)
   for (const { gossip, payload } of exact) {
     assert.equal(encodeHex(encodeGossip(gossip)), encodeHex(payload))
     assert.deepEqual(decodeGossip(payload), gossip)

@@ -34,7 +34,8 @@ import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { ClockWatch } from './clock-watch.ts'
 import { DhtRouter, NoRouter } from './dht-router.ts'
-import { GOSSIPSUB_OPTIONS, Gossip } from './gossip.ts'
+import { Gossip, gossipsubOptions } from './gossip.ts'
+import { GossipGate } from './gossip-gate.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { loadIdentity } from './identity.ts'
 import { restingDht } from './kad.ts'
@@ -113,11 +114,13 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
     connectionCount: () => node.getConnections().length,
     isLinked: peer => host?.isLinked(peer) === true
   })
-  const node = await createNode(resolved, gaterOf(bans, doorkeeper, refusals), refusals)
+  const gossipGate = new GossipGate(refusals)
+  const guards: Guards = { bans, refusals, gossipGate, connectionGater: gaterOf(bans, doorkeeper, refusals) }
+  const node = await createNode(resolved, guards)
   let host: Libp2pHost | undefined
   try {
     keepPeersInMemory(node.peerStore, { self: node.peerId, events: node.services.internals.events })
-    host = new Libp2pHost(node, resolved, bans, refusals)
+    host = new Libp2pHost(node, resolved, guards)
     await host.start()
     return host
   } catch (err) {
@@ -126,7 +129,15 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   }
 }
 
-async function createNode(options: HostOptions, connectionGater: ConnectionGater, refusals: Refusals) {
+/** What keeps strangers within bounds. */
+interface Guards {
+  readonly bans: Bans
+  readonly refusals: Refusals
+  readonly gossipGate: GossipGate
+  readonly connectionGater: ConnectionGater
+}
+
+async function createNode(options: HostOptions, { connectionGater, refusals, gossipGate }: Guards) {
   const logger = loggerUnlessWanted()
   return createLibp2p({
     ...(logger === undefined ? {} : { logger }),
@@ -154,7 +165,7 @@ async function createNode(options: HostOptions, connectionGater: ConnectionGater
       identifyPush: identifyPush(),
       ping: ping(),
       internals: ({ addressManager, logger, events }: Internals): Internals => ({ addressManager, logger, events }),
-      pubsub: gossipsub(GOSSIPSUB_OPTIONS),
+      pubsub: gossipsub(gossipsubOptions(gossipGate)),
       ...(options.dht ? { dht: restingDht(options) } : {})
     }
   })
@@ -207,7 +218,7 @@ class Libp2pHost implements Host {
   #addressTimer: NodeJS.Timeout | undefined
   #stopped: Promise<void> | undefined
 
-  constructor(node: Node, options: HostOptions, bans: Bans, refusals: Refusals) {
+  constructor(node: Node, options: HostOptions, { bans, refusals, gossipGate }: Guards) {
     this.#node = node
     this.#options = options
     this.#bans = bans
@@ -226,7 +237,14 @@ class Libp2pHost implements Host {
       dialAnother: (connection, signal) => this.#dialAnother(connection, signal),
       onLinked: (peer, isLinked) => this.#protect(peer, isLinked)
     })
-    this.#gossip = new Gossip(node.services.pubsub, this.peer, log)
+    this.#gossip = new Gossip({
+      pubsub: node.services.pubsub,
+      self: this.peer,
+      gate: gossipGate,
+      log,
+      addressOf: peer => addressOf(node.getConnections(peer)[0] ?? {})
+    })
+    node.addEventListener('peer:connect', ({ detail }) => gossipGate.handleMet(detail.toString()))
     const { dht } = node.services
     this.#dhtRouter =
       dht === undefined ? undefined : new DhtRouter(dht, this.peer, log, (peer, digest) => this.#tellWithdrawn(peer, digest))

@@ -7,13 +7,19 @@ import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { parseArgs } from 'node:util'
 import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { MessageStream } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
+import { topicOf } from '../../src/network/gossip.ts'
+import { GossipSeal } from '../../src/network/gossip-seal.ts'
+import { concatBytes, decodeHex, encodeUtf8 } from '../../src/util/bytes.ts'
+import { encodeGossip } from '../../src/wire/gossip.ts'
 import { ATTACKER_ADDRESS } from './rig.ts'
 
 const { positionals, values } = parseArgs({
@@ -22,6 +28,7 @@ const { positionals, values } = parseArgs({
     target: { type: 'string', default: '' },
     root: { type: 'string', default: '' },
     count: { type: 'string', default: '128' },
+    sealed: { type: 'string', default: 'no' },
     from: { type: 'string', default: ATTACKER_ADDRESS }
   }
 })
@@ -118,7 +125,57 @@ async function reset(): Promise<void> {
   again()
 }
 
-const ATTACKS: Record<string, () => Promise<void>> = { silent, dripping, noise, reset }
+function field(number: number, bytes: Uint8Array): Uint8Array {
+  const length: number[] = []
+  for (let rest = bytes.byteLength; ; rest >>>= 7) {
+    length.push(rest < 0x80 ? rest : (rest & 0x7f) | 0x80)
+    if (rest < 0x80) break
+  }
+  return concatBytes([Uint8Array.of((number << 3) | 2, ...length), bytes])
+}
+
+/** Gossip of `count` invented authors, all signed, within half a second; sealed as by one who knows the root where `--sealed` says so. */
+async function gossip(): Promise<void> {
+  const root = decodeHex(values.root) as Uint8Array
+  const topic = topicOf(root)
+  const seal = new GossipSeal(root, topic)
+  const messages: Uint8Array[] = []
+  for (let i = 0; i < count; i++) {
+    const key = await generateKeyPair('Ed25519')
+    const author = peerIdFromPrivateKey(key)
+    const payload = encodeGossip({
+      peer: author.toString(),
+      addresses: ['/ip4/127.0.0.1/tcp/9'],
+      pieceCount: 80,
+      bits: new Uint8Array(10)
+    })
+    const unsigned = concatBytes([
+      field(1, author.toMultihash().bytes),
+      field(2, values.sealed === 'yes' ? seal.seal(payload, author.toString()) : payload),
+      field(3, randomBytes(8)),
+      field(4, encodeUtf8(topic))
+    ])
+    const signature = await key.sign(concatBytes([encodeUtf8('libp2p-pubsub:'), unsigned]))
+    messages.push(field(2, concatBytes([unsigned, field(5, signature)])))
+  }
+  const node = await stockNode()
+  const connection = await node.dial(multiaddr(target))
+  const stream = await connection.newStream('/meshsub/1.1.0')
+  const say = (rpc: Uint8Array): void => {
+    // Length-prefixed, as a field without its tag.
+    stream.send(field(1, rpc).subarray(1))
+  }
+  say(field(1, concatBytes([Uint8Array.of(8, 1), field(2, encodeUtf8(topic))])))
+  process.on('message', async () => {
+    for (let i = 0; i < messages.length; i += 50) {
+      say(concatBytes(messages.slice(i, i + 50)))
+      await new Promise(setImmediate)
+    }
+    process.send?.('said')
+  })
+}
+
+const ATTACKS: Record<string, () => Promise<void>> = { silent, dripping, noise, reset, gossip }
 const attack = ATTACKS[positionals[0] ?? '']
 if (attack === undefined) throw new RangeError(`no attack ${positionals[0]}`)
 await attack()

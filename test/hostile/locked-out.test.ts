@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { Rig } from './rig.ts'
 import type { Usage } from './victim.ts'
@@ -55,6 +56,28 @@ describe('an honest download beside', { timeout: 300_000 }, () => {
     const { refusals } = await beside(t, 'reset')
     assert.ok((refusals['stream-flood'] ?? 0) > 0)
   })
+  for (const [who, sealed] of [
+    ['a stranger', 'no'],
+    ['one who knows the root', 'yes']
+  ] as const) {
+    it(`6,000 messages of authors that ${who} invented`, async t => {
+      const attacker = await rig.attack('gossip', { count: 6_000, sealed })
+      await rig.usage()
+      const said = once(attacker, 'message')
+      attacker.send('go')
+      await said
+      const tookMs = await rig.download()
+      const { cpuMs, refusals } = await rig.usage()
+      t.diagnostic(
+        `${tookMs.toFixed(0)} ms (alone ${aloneMs.toFixed(0)}), victim ${cpuMs.toFixed(0)} ms CPU, refused ${refusals.gossip}`
+      )
+      attacker.kill('SIGKILL')
+      assert.ok(tookMs < 2 * aloneMs + SLACK_MS)
+      assert.ok((refusals.gossip ?? 0) > 0)
+      // 0.3 s for the messages, and what the download takes.
+      assert.ok(cpuMs < 1_000, `${cpuMs} ms of CPU`)
+    })
+  }
   it('connections that send noise, as many as get through', async t => {
     await beside(t, 'noise', { count: 50 })
   })
