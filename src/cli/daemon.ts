@@ -32,16 +32,18 @@ export async function daemon(flags: DaemonFlags, ui: Ui): Promise<number> {
   const log = pino({ level: options.logLevel, name: 'swarm' }, destination({ dest: 2, sync: true }))
   const running = await startDaemon(options, log)
   try {
-    const { url, node } = running
+    const { url, node, fingerprint } = running
     ui.event('listening', {
       url,
+      fingerprint: fingerprint ?? null,
       peer: node.peer,
       addresses: node.addresses(),
       stateDir: options.stateDir,
       config: config ?? null
     })
     ui.essential(url)
-    ui.result(`dashboard ${url}/`)
+    ui.result(`dashboard ${url}/  (logged in by 'swarm dashboard')`)
+    if (fingerprint !== undefined) ui.result(`certificate sha256 ${fingerprint}`)
     ui.result(`API       ${url}/v1/openapi.json`)
     ui.result(`content   ${options.completeDir}`)
     for (const address of node.addresses()) ui.result(`address   ${address}`)

@@ -183,6 +183,7 @@ export function withDaemonClientOptions(command: Command, { canDoWithout }: { ca
 export function withTokenOptions(command: Command): Command {
   return command
     .addOption(option('--token-file <file>', 'file whose first line is the token of another daemon (or SWARM_TOKEN)'))
+    .addOption(option('--fingerprint <sha256>', 'of its certificate, when nobody else vouches for it'))
     .addOption(new Option('--token <text>').argParser(refuseToken).hideHelp())
 }
 

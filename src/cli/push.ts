@@ -27,6 +27,7 @@ import { requireDaemon } from './use-daemon.ts'
 export interface PushFlags extends CommonFlags {
   to: string
   tokenFile?: string
+  fingerprint?: string
   name?: string
   pieceLength?: number
 }
@@ -57,7 +58,10 @@ export async function push(path: string, flags: PushFlags, ui: Ui): Promise<numb
     throw new InvalidOptionsError(`cannot push ${path}: ${err.code === 'ENOENT' ? 'no such file' : err.message}`, { path }, err)
   })
   if (!found.isFile()) throw new InvalidOptionsError(`${path} is no file; pack a folder first, or seed it`, { path })
-  const client = await requireDaemon({ daemon: flags.to, ...defined({ tokenFile: flags.tokenFile, stateDir: flags.stateDir }) })
+  const client = await requireDaemon({
+    daemon: flags.to,
+    ...defined({ tokenFile: flags.tokenFile, fingerprint: flags.fingerprint, stateDir: flags.stateDir })
+  })
   const uploads = new UploadClient(client)
   const name = flags.name ?? basename(path)
   const earlier = await earlierContent(client, name)

@@ -19,6 +19,8 @@ export interface DaemonClientFlags {
   daemon?: string | boolean
   /** File whose first line is its token; SWARM_TOKEN does as well. */
   tokenFile?: string
+  /** Of the certificate of the daemon. */
+  fingerprint?: string
 }
 
 /** The daemon to use, or undefined for a node of one's own. Throws when `--daemon <url>` does not answer. */
@@ -63,6 +65,6 @@ async function findClient(flags: DaemonClientFlags): Promise<DaemonClient | unde
   const url = typeof flags.daemon === 'string' ? flags.daemon : undefined
   return findDaemon({
     stateDir: resolveNodeOptions(defined({ stateDir: flags.stateDir })).stateDir,
-    ...defined({ url, token: tokenOf(flags) })
+    ...defined({ url, token: tokenOf(flags), fingerprint: flags.fingerprint })
   })
 }

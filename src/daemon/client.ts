@@ -6,9 +6,9 @@
  */
 
 import type { IncomingMessage } from 'node:http'
-import { createRequire } from 'node:module'
 import { NotFoundError, RequestRefusedError, SwarmError, type SwarmErrorCode } from '../errors.ts'
 import type { CreatedToken, LoginAddress, NewToken, SignedUrl, SignUrl, TokenList, TokenView } from './access-schema.ts'
+import { callDaemon, type DaemonAddress } from './http-call.ts'
 import { readRendezvous } from './rendezvous.ts'
 import type {
   AddTask,
@@ -25,35 +25,30 @@ import type {
   UpdateTask
 } from './schema.ts'
 
-export interface DaemonAddress {
-  url: string
-  /** Token, or the secret of the state folder. */
-  secret: string | undefined
-}
-
 /** A daemon on a machine that is busy may need seconds; without an answer a command would start a node of its own. */
 const FIND_TIMEOUT_MS = 10_000
-/**
- * By `require` and when it is used: an `import` of `node:http` looks at everything that it exports, and so loads the whole of undici, which
- * takes 30 ms of each command.
- */
-const loadHttp: (name: 'node:http' | 'node:https') => typeof import('node:http') = createRequire(import.meta.url)
-
 /** The running daemon of this state folder, or the one at `url`; undefined when there is none (with `url`: throws). */
 export async function findDaemon({
   stateDir,
   url,
-  token
+  token,
+  fingerprint
 }: {
   stateDir: string
   url?: string
   token?: string
+  /** Of the certificate of the daemon at `url`. */
+  fingerprint?: string
 }): Promise<DaemonClient | undefined> {
   const rendezvous = await readRendezvous(stateDir)
   if (url !== undefined) {
     // Our own daemon needs no token; nobody else is shown its secret.
     const isOurs = rendezvous !== undefined && sameAddress(rendezvous.url, url)
-    const client = new DaemonClient({ url, secret: token ?? (isOurs ? rendezvous.secret : undefined) })
+    const client = new DaemonClient({
+      url,
+      secret: token ?? (isOurs ? rendezvous.secret : undefined),
+      fingerprint: fingerprint ?? (isOurs ? rendezvous.fingerprint : undefined)
+    })
     if (!(await client.answers())) throw new RequestRefusedError('unavailable', `no daemon answers at ${url}`, { url })
     return client
   }
@@ -67,10 +62,12 @@ export class DaemonClient {
   readonly url: string
   /** What is shown; undefined: nothing. */
   readonly secret: string | undefined
+  readonly fingerprint: string | undefined
 
-  constructor({ url, secret }: DaemonAddress) {
+  constructor({ url, secret, fingerprint }: DaemonAddress) {
     this.url = url.replace(/\/$/, '')
     this.secret = secret
+    this.fingerprint = fingerprint
   }
 
   async answers(): Promise<boolean> {
@@ -179,25 +176,9 @@ export class DaemonClient {
     for await (const { event, data } of parseEvents(reply)) if (event === 'hashing') yield JSON.parse(data) as Hashing
   }
 
-  /** Not `fetch`, which gives up after five minutes without an answer: hashing a large seed may take longer. */
   #send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
-    const text = body === undefined ? undefined : JSON.stringify(body)
-    const headers = {
-      ...(this.secret === undefined ? {} : { authorization: `Bearer ${this.secret}` }),
-      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
-    }
-    return new Promise((resolve, reject) => {
-      const { request } = loadHttp(this.url.startsWith('https:') ? 'node:https' : 'node:http')
-      const sent = request(this.url + path, { method, headers, ...(signal === undefined ? {} : { signal }) }, resolve)
-      sent.on('error', err => {
-        reject(
-          signal?.aborted === true
-            ? signal.reason
-            : new RequestRefusedError('unavailable', `the daemon at ${this.url} does not answer`, { url: this.url }, err)
-        )
-      })
-      sent.end(text)
-    })
+    const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+    return callDaemon(this, { method, path, signal, ...json })
   }
 
   async #call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
@@ -209,6 +190,7 @@ export class DaemonClient {
 }
 
 function sameAddress(a: string, b: string): boolean {
+  if (a.startsWith('unix:')) return a === b
   const [first, second] = [URL.parse(a), URL.parse(b)]
   return first !== null && second !== null && first.origin === second.origin
 }

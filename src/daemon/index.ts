@@ -7,11 +7,10 @@
 
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { MAX_MANIFEST_BYTES } from '../content/manifest.ts'
-import { InvalidOptionsError, StoreError } from '../errors.ts'
+import { StoreError } from '../errors.ts'
 import { loadManifestParser } from '../node/manifest-parser.ts'
 import { createNode } from '../node/node.ts'
 import { openStateFolder } from '../node/state-folder.ts'
@@ -20,10 +19,12 @@ import { Access } from './access/access.ts'
 import { newSecret } from './access/secrets.ts'
 import { AuditLog } from './audit.ts'
 import { FolderScanner } from './folders.ts'
+import { followCertificate, listen, openTls } from './http/listen.ts'
 import { buildServer } from './http/server.ts'
+import type { TlsPair } from './http/tls.ts'
 import { LimitBoard } from './limits.ts'
 import { DaemonMetrics } from './metrics.ts'
-import type { DaemonOptions } from './options.ts'
+import { type DaemonOptions, isLoopback } from './options.ts'
 import { Refusals } from './refusals.ts'
 import { removeRendezvous, writeRendezvous } from './rendezvous.ts'
 import { TaskQueue } from './task-queue.ts'
@@ -34,8 +35,10 @@ import { TusUploads } from './uploads/tus.ts'
 import { UploadStore } from './uploads/upload-store.ts'
 
 export interface Daemon {
-  /** Where HTTP listens, with the real port. */
+  /** Where HTTP listens, with the real port, or unix:/path. */
   readonly url: string
+  /** Of the certificate; undefined without TLS. */
+  readonly fingerprint: string | undefined
   readonly node: SwarmNode
   readonly options: DaemonOptions
   /** Idempotent. */
@@ -134,6 +137,7 @@ export async function startDaemon(
     undo.unshift(() => audit?.close())
     const { stateDir, token, isOpen } = options
     const access = new Access({ stateDir, token, isOpen, localSecret, refusals })
+    const tls = openTls(options)
     const app = await buildServer({
       version: readVersion(),
       startedMs: Date.now(),
@@ -148,25 +152,25 @@ export async function startDaemon(
       access,
       audit,
       refusals,
+      tls: tls?.pair,
       parseManifest,
       isStopping: () => stopping,
       notices,
       log
     })
-    const { host, port } = options.http
-    await app.listen({ host, port }).catch(err => {
-      const { code } = err as NodeJS.ErrnoException
-      throw new InvalidOptionsError(`http: cannot listen on ${host}:${port} (${code})`, { field: 'http', errno: code }, err)
-    })
-    const address = app.server.address() as AddressInfo
-    const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-    const url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`
+    const url = await listen(app, options)
     undo.unshift(async () => {
       const grace = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE_MS)
       await app.close()
       clearTimeout(grace)
     })
-    await writeRendezvous(options.stateDir, { url, secret: localSecret, pid: process.pid })
+    const announce = (fingerprint: string | undefined): Promise<void> =>
+      writeRendezvous(stateDir, { url, secret: localSecret, pid: process.pid, fingerprint })
+    await announce(tls?.pair.fingerprint)
+    if (tls !== undefined) {
+      const onChange = ({ fingerprint }: TlsPair): void => void announce(fingerprint)
+      undo.unshift(followCertificate(app, tls.files, { onChange, log }))
+    }
     undo.unshift(() => removeRendezvous(options.stateDir, process.pid))
 
     queue.start()
@@ -177,6 +181,8 @@ export async function startDaemon(
       { url, peer: node.peer, addresses: node.addresses(), stateDir: options.stateDir, tasks: queue.countByState() },
       'daemon listens'
     )
+    if (options.socket === undefined && options.tls === undefined && !isLoopback(options.http.host))
+      log.warn({ host: options.http.host }, 'no TLS beyond loopback: who is on the way reads tokens and contents')
 
     let stopped: Promise<void> | undefined
     const stop = async (): Promise<void> => {
@@ -187,6 +193,7 @@ export async function startDaemon(
     }
     return {
       url,
+      fingerprint: tls?.pair.fingerprint,
       node,
       options,
       stop: () => {

@@ -29,7 +29,22 @@ export const DAEMON_OPTIONS: readonly OptionSpec[] = [
     kind: 'text',
     value: 'host:port',
     default: '127.0.0.1:8421',
-    description: 'where the API, the gateway and the dashboard listen'
+    description: 'where the API, the gateway and the dashboard listen; or unix:/path of a socket'
+  },
+  { name: 'socket-mode', kind: 'text', value: 'mode', default: '600', description: 'who may connect to a unix socket, in octal' },
+  { name: 'tls-cert', kind: 'text', value: 'file', description: 'certificate chain (PEM) for HTTPS; read again when it changes' },
+  { name: 'tls-key', kind: 'text', value: 'file', description: 'its key (PEM)' },
+  {
+    name: 'tls-self-signed',
+    kind: 'switch',
+    value: '',
+    description: 'HTTPS with a certificate of its own, which clients know by the fingerprint that is printed'
+  },
+  {
+    name: 'insecure-http',
+    kind: 'switch',
+    value: '',
+    description: 'listen beyond loopback without TLS: who is on the way reads tokens and contents'
   },
   {
     name: 'token',

@@ -20,6 +20,10 @@ export interface DaemonOptions {
   stateDir: string
   /** Where HTTP listens. Port 0 takes a free one. */
   http: { host: string; port: number }
+  /** A unix socket to listen on instead. */
+  socket: { path: string; mode: number } | undefined
+  /** Certificate and key for HTTPS; 'self-signed' for our own. */
+  tls: { cert: string; key: string } | 'self-signed' | undefined
   /** What the operator chose that callers must show; undefined: the daemon makes a token of its own. */
   token: string | undefined
   /** Whether everybody on loopback may do everything without a token. */
@@ -72,7 +76,15 @@ export function resolveDaemonOptions({ flags = {}, env = {}, config }: OptionSou
     if (raw !== undefined) values.set(spec.name, parseValue(spec.kind, raw, where))
   }
   const get = <T>(name: string): T => values.get(name) as T
-  const http = parseHostPort(get<string>('http'))
+  const socket = parseSocket(get<string>('http'), get<string>('socket-mode'))
+  const http = socket === undefined ? parseHostPort(get<string>('http')) : { host: 'localhost', port: 0 }
+  const tls = parseTls(get('tls-cert'), get('tls-key'), get<boolean | undefined>('tls-self-signed') === true)
+  if (!isLoopback(http.host) && tls === undefined && get<boolean | undefined>('insecure-http') !== true) {
+    throw new InvalidOptionsError(
+      `http: on ${http.host} without TLS everybody on the way reads tokens and contents: give tls-cert and tls-key, or tls-self-signed, or insecure-http`,
+      { field: 'http' }
+    )
+  }
   const token = readToken(get<string | undefined>('token'), get<string | undefined>('token-file'))
   const isOpen = get<boolean | undefined>('open') ?? false
   if (isOpen && token !== undefined)
@@ -96,6 +108,8 @@ export function resolveDaemonOptions({ flags = {}, env = {}, config }: OptionSou
     node,
     stateDir: node.stateDir,
     http,
+    socket,
+    tls,
     token,
     isOpen,
     auditLog: auditLog === 'none' ? undefined : resolve(auditLog),
@@ -243,6 +257,23 @@ export function parseRule(text: string): LimitRule | undefined {
     else return undefined
   }
   return rule
+}
+
+function parseSocket(text: string, modeText: string): DaemonOptions['socket'] {
+  if (!text.startsWith('unix:')) return undefined
+  if (!/^0?[0-7]{3}$/.test(modeText))
+    throw new InvalidOptionsError(`socket-mode: "${modeText}" is no mode such as 600 or 660`, { field: 'socket-mode' })
+  return { path: resolve(text.slice('unix:'.length)), mode: Number.parseInt(modeText, 8) }
+}
+
+function parseTls(cert: string | undefined, key: string | undefined, isSelfSigned: boolean): DaemonOptions['tls'] {
+  if ((cert === undefined) !== (key === undefined) || (isSelfSigned && cert !== undefined))
+    throw new InvalidOptionsError('tls: give tls-cert and tls-key, or tls-self-signed', { field: 'tls-cert' })
+  return cert !== undefined && key !== undefined
+    ? { cert: resolve(cert), key: resolve(key) }
+    : isSelfSigned
+      ? 'self-signed'
+      : undefined
 }
 
 function parseHostPort(text: string): { host: string; port: number } {

@@ -12,6 +12,8 @@ export interface Rendezvous {
   url: string
   secret: string
   pid: number
+  /** Of the certificate, with HTTPS. */
+  fingerprint?: string | undefined
 }
 
 const FILE = 'daemon.json'
@@ -31,8 +33,10 @@ export async function removeRendezvous(stateDir: string, pid: number): Promise<v
 /** Undefined when there is none, or it is not readable as one. */
 export async function readRendezvous(stateDir: string): Promise<Rendezvous | undefined> {
   try {
-    const { url, secret, pid } = JSON.parse(await readFile(join(stateDir, FILE), 'utf8')) as Partial<Rendezvous>
-    return typeof url === 'string' && typeof secret === 'string' && typeof pid === 'number' ? { url, secret, pid } : undefined
+    const { url, secret, pid, fingerprint } = JSON.parse(await readFile(join(stateDir, FILE), 'utf8')) as Partial<Rendezvous>
+    return typeof url === 'string' && typeof secret === 'string' && typeof pid === 'number'
+      ? { url, secret, pid, fingerprint }
+      : undefined
   } catch {
     return undefined
   }

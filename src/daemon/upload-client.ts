@@ -3,16 +3,14 @@
  */
 
 import { RequestRefusedError, SwarmError, type SwarmErrorCode } from '../errors.ts'
-import type { DaemonAddress } from './client.ts'
+import { callDaemon, type DaemonAddress } from './http-call.ts'
 import type { CopyPart, ErrorBody, NewUpload, Part, Task, Upload } from './schema.ts'
 
 export class UploadClient {
-  readonly #url: string
-  readonly #secret: string | undefined
+  readonly #address: DaemonAddress
 
-  constructor({ url, secret }: DaemonAddress) {
-    this.#url = `${url.replace(/\/$/, '')}/v1/uploads`
-    this.#secret = secret
+  constructor(address: DaemonAddress) {
+    this.#address = address
   }
 
   begin(upload: NewUpload): Promise<Upload> {
@@ -44,19 +42,17 @@ export class UploadClient {
     body: string | Uint8Array<ArrayBuffer>,
     signal?: AbortSignal
   ): Promise<T> {
-    const secret = this.#secret === undefined ? {} : { authorization: `Bearer ${this.#secret}` }
-    const unavailable = (err: unknown): never => {
+    const response = await callDaemon(this.#address, { method, path: `/v1/uploads${path}`, headers, body, signal })
+    const chunks: Uint8Array[] = []
+    try {
+      for await (const chunk of response) chunks.push(chunk as Uint8Array)
+    } catch (err) {
       signal?.throwIfAborted()
-      throw new RequestRefusedError('unavailable', `the daemon at ${new URL(this.#url).origin} does not answer`, {}, err)
+      throw new RequestRefusedError('unavailable', `the daemon at ${this.#address.url} broke off`, {}, err)
     }
-    const response = await fetch(this.#url + path, {
-      method,
-      headers: { ...secret, ...headers },
-      body,
-      ...(signal === undefined ? {} : { signal })
-    }).catch(unavailable)
-    const text = await response.text().catch(unavailable)
-    if (response.ok) return JSON.parse(text) as T
+    const text = Buffer.concat(chunks).toString('utf8')
+    const { statusCode = 0 } = response
+    if (statusCode >= 200 && statusCode < 300) return JSON.parse(text) as T
     const { code, message, details } = JSON.parse(text) as ErrorBody
     throw new SwarmError(code as SwarmErrorCode, message, details)
   }

@@ -51,6 +51,29 @@ describe('daemon options', () => {
     assert.equal(resolveDaemonOptions().isOpen, false)
   })
 
+  test('beyond loopback it listens only with TLS, or when told that there is none', () => {
+    for (const http of ['0.0.0.0:80', '[::]:80', '10.0.0.1:80', 'example.org:80']) {
+      assert.throws(() => resolveDaemonOptions({ flags: { http } }), /on the way reads tokens/, http)
+      assert.equal(resolveDaemonOptions({ flags: { http, 'insecure-http': true } }).tls, undefined)
+      assert.equal(resolveDaemonOptions({ flags: { http, 'tls-self-signed': true } }).tls, 'self-signed')
+      assert.deepEqual(resolveDaemonOptions({ flags: { http, 'tls-cert': '/c', 'tls-key': '/k' } }).tls, {
+        cert: '/c',
+        key: '/k'
+      })
+    }
+    for (const flags of [
+      { 'tls-cert': '/c' },
+      { 'tls-key': '/k' },
+      { 'tls-cert': '/c', 'tls-key': '/k', 'tls-self-signed': true }
+    ])
+      assert.throws(() => resolveDaemonOptions({ flags }), InvalidOptionsError)
+    assert.deepEqual(resolveDaemonOptions({ flags: { http: 'unix:/run/x', 'socket-mode': '660' } }).socket, {
+      path: '/run/x',
+      mode: 0o660
+    })
+    assert.throws(() => resolveDaemonOptions({ flags: { http: 'unix:/run/x', 'socket-mode': '9' } }), InvalidOptionsError)
+  })
+
   test('the token may come from a file and may not be short', async () => {
     const file = join(folder, 'token')
     await writeFile(file, 'a-token-of-some-length\nignored\n')

@@ -4,10 +4,16 @@
  * Invariant: one holder of an IPv6 prefix counts once, for a /64 is what one customer or machine has.
  */
 
+import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
 
 /** Of a unix socket, where everybody is a user of this machine. */
 export const LOCAL_GROUP = 'local'
+
+/** Who connected. */
+export function callerAddress({ raw }: { readonly raw: IncomingMessage }): string {
+  return raw.socket.remoteAddress ?? LOCAL_GROUP
+}
 
 export function addressGroup(address: string | undefined): string {
   if (address === undefined) return LOCAL_GROUP

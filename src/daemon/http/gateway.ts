@@ -13,7 +13,7 @@ import mime from 'mime'
 import type { Manifest } from '../../content/manifest.ts'
 import { NotFoundError, RangeNotSatisfiableError } from '../../errors.ts'
 import type { OpenContent, TaskQueue } from '../task-queue.ts'
-import { addressGroup } from './address-group.ts'
+import { addressGroup, callerAddress } from './address-group.ts'
 import { type ByteRange, chooseRanges, evaluateConditions, ifRangeHolds } from './ranges.ts'
 import type { ReaderGate, Turn } from './reader-gate.ts'
 
@@ -152,7 +152,7 @@ async function sendParts(
   const asked = {
     bytes: 2 * Math.min(Math.max(RUN_BYTES, transfer.manifest.pieceLength), transfer.manifest.length),
     group: addressGroup(socket.remoteAddress),
-    address: request.ip,
+    address: callerAddress(request),
     drop: () => raw.destroy(),
     signal: left.signal
   }

@@ -12,6 +12,7 @@ import { InvalidOptionsError, RequestRefusedError } from '../../errors.ts'
 import type { Access } from '../access/access.ts'
 import { type Caller, checkReach, checkScope } from '../access/caller.ts'
 import type { TaskQueue } from '../task-queue.ts'
+import { callerAddress } from './address-group.ts'
 
 export interface GuardInit {
   access: Access
@@ -34,7 +35,7 @@ export function identify(request: FastifyRequest, { access, allowHosts, corsOrig
     authorization: headers.authorization,
     session: cookieValue(headers.cookie, SESSION_COOKIE),
     signed: routeOptions.config.takesSignature === true ? signedPart(request) : undefined,
-    address: request.ip
+    address: callerAddress(request)
   })
 }
 

@@ -21,6 +21,7 @@ import {
   TokenList,
   type TokenView
 } from '../access-schema.ts'
+import { callerAddress } from './address-group.ts'
 import { cookieValue, SESSION_COOKIE } from './guard.ts'
 import { Empty, Id, type RoutesInit, replies } from './route-parts.ts'
 
@@ -80,7 +81,7 @@ export const accessRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, {
       }
     },
     async (request, reply) => {
-      reply.header('set-cookie', logIn(request, access.callerOfToken(request.body.token, request.ip)))
+      reply.header('set-cookie', logIn(request, access.callerOfToken(request.body.token, callerAddress(request))))
       return { authenticated: true }
     }
   )
@@ -117,7 +118,7 @@ export const accessRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, {
       schema: { hide: true, querystring: Type.Object({ code: Type.String({ maxLength: 200 }) }) }
     },
     async (request, reply) => {
-      const cookie = logIn(request, access.callerOfCode(request.query.code, request.ip))
+      const cookie = logIn(request, access.callerOfCode(request.query.code, callerAddress(request)))
       return reply.header('set-cookie', cookie).header('cache-control', 'no-store').redirect('/', 303)
     }
   )

@@ -26,6 +26,7 @@ import { errorBody } from '../task-queue.ts'
 import { withoutQuery } from '../unsigned.ts'
 import type { Uploads } from '../uploads/multipart.ts'
 import type { TusUploads } from '../uploads/tus.ts'
+import { callerAddress } from './address-group.ts'
 import { Connections } from './connections.ts'
 import { dashboardFolder } from './dashboard-files.ts'
 import type { GatewayMeter } from './gateway.ts'
@@ -43,6 +44,7 @@ export interface ServerInit extends Omit<RoutesInit, 'meter'> {
   log: FastifyBaseLogger
   audit: AuditLog | undefined
   refusals: Refusals
+  tls: { cert: string; key: string } | undefined
   uploads: Uploads
   tus: TusUploads
 }
@@ -69,6 +71,7 @@ const lazyValidator: typeof TypeBoxValidatorCompiler = route => {
 
 export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
   const { options, metrics } = init
+  const bounds = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 500 }
   const app = fastify({
     loggerInstance: init.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -77,7 +80,9 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
     requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 500 },
+    ...(init.tls === undefined
+      ? { http: bounds }
+      : { https: { ...bounds, cert: init.tls.cert, key: init.tls.key, handshakeTimeout: HEADERS_TIMEOUT_MS } }),
     routerOptions: { maxParamLength: 8192 },
     exposeHeadRoutes: false
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -128,7 +133,7 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
         url: withoutQuery(request.url),
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime),
-        from: request.ip
+        from: callerAddress(request)
       },
       'request'
     )
@@ -171,7 +176,7 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
         frameAncestors: ["'none'"]
       }
     },
-    // The daemon itself speaks plain HTTP; a proxy that adds TLS adds this too.
+    // Browsers would refuse plain HTTP on this host's other ports, too.
     strictTransportSecurity: false
   })
   await app.register(cors, {
@@ -230,7 +235,8 @@ export async function buildServer(init: ServerInit): Promise<FastifyInstance> {
 
 /** A line of the audit log, and a count of what was refused. */
 function recordOutcome(request: FastifyRequest, status: number, { audit, refusals }: ServerInit): void {
-  const { caller, audited, ip, params, routeOptions } = request
+  const { caller, audited, params, routeOptions } = request
+  const ip = callerAddress(request)
   const isRefused = status === 401 || status === 403 || status === 429
   if (status === 403) refusals.record('forbidden', ip)
   // A wrong token was counted where it was compared.

@@ -29,7 +29,7 @@ test('the compose file sets options by variables that the daemon knows', async (
   const env = Object.fromEntries(
     [...text.matchAll(/^ {6}(SWARM_\w+): (.*)$/gm)].map(match => [match[1] as string, match[2] as string])
   )
-  assert.equal(Object.keys(env).length, 7)
+  assert.equal(Object.keys(env).length, 8)
   const { SWARM_TOKEN_FILE: _, ...rest } = env
   const options = resolveDaemonOptions({ env: { ...rest, SWARM_TOKEN: '0123456789abcdef' } })
   assert.deepEqual(options.http, { host: '0.0.0.0', port: 8421 })
