@@ -54,7 +54,9 @@ const PROTOCOL_BAN_MS = 600_000
 const MAX_NEAR_TOLD = 40
 const MAX_PEERS_TOLD = 16
 /** Peers without room here that the next one is told of. Raised: more bytes for each; lowered: a crowd of newcomers knits more thinly. */
-const MAX_TURNED_AWAY = 12
+const MAX_TURNED_AWAY_TOLD = 12
+/** As many are remembered, to tell of some at random. Raised: more of them have gone; lowered: a large crowd becomes a chain, in which pieces travel far. */
+const MAX_TURNED_AWAY = 512
 /** What is left of `recentBytes` after a second. */
 const RECENT_SHARE = 0.93
 
@@ -70,7 +72,7 @@ export class Swarm {
   readonly #pieceConnections = new PieceConnections()
   readonly #random: Random
   /** Who found no room here, the newest last. */
-  #turnedAway: PeerKey[] = []
+  readonly #turnedAway = new Set<PeerKey>()
   readonly #uploadBudget: RateBudget
   readonly #downloadBudget: RateBudget
   #newHaves: number[] = []
@@ -506,8 +508,11 @@ export class Swarm {
     if (this.#peers.isBanned(peer, nowMs)) reason = 'banned'
     else if (state.isLeaving) reason = 'leaving'
     else {
-      this.#tellPeers(input, this.#turnedAway)
-      this.#turnedAway = [...this.#turnedAway.filter(other => other !== peer), peer].slice(-MAX_TURNED_AWAY)
+      const others = [...this.#turnedAway].filter(other => other !== peer)
+      this.#tellPeers(input, this.#random.shuffle(others).slice(0, MAX_TURNED_AWAY_TOLD))
+      this.#turnedAway.delete(peer)
+      this.#turnedAway.add(peer)
+      if (this.#turnedAway.size > MAX_TURNED_AWAY) this.#turnedAway.delete(this.#turnedAway.values().next().value as PeerKey)
     }
     state.emit({ type: 'disconnect', peer, reason, banMs: 0 })
   }
