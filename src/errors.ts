@@ -132,6 +132,13 @@ export class StoreError extends SwarmError {
   }
 }
 
+/** What is shared or was downloaded is not on disk any more as it was hashed. It is served again when its bytes are back. */
+export class ContentChangedError extends SwarmError {
+  constructor(path: string, what = 'changed since it was hashed', cause?: unknown) {
+    super('unavailable', `${what}: ${path}; it is served again when its bytes are back`, { path, content: 'changed' }, cause)
+  }
+}
+
 interface NodeErrno {
   code?: string
 }

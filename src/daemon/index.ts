@@ -11,6 +11,8 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { MAX_MANIFEST_BYTES } from '../content/manifest.ts'
 import { StoreError } from '../errors.ts'
+import { InvalidOptionsError, StoreError } from '../errors.ts'
+import { createManifest } from '../node/content.ts'
 import { loadManifestParser } from '../node/manifest-parser.ts'
 import { createNode } from '../node/node.ts'
 import { openStateFolder } from '../node/state-folder.ts'
@@ -87,6 +89,8 @@ export async function startDaemon(
       node,
       store,
       parseManifest,
+      hashOf: async (path, { name, pieceLength }) =>
+        (await createManifest(path, { stateDir: options.stateDir, name, pieceLength })).root,
       completeDir: options.completeDir,
       incompleteDir: options.incompleteDir,
       limits: () => limits.inForce,

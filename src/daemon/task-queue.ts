@@ -11,12 +11,20 @@ import { EventEmitter } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { formatLink, isLink, parseLink } from '../content/link.ts'
 import { formatManifest, type Manifest } from '../content/manifest.ts'
-import { InvalidOptionsError, NotFoundError, RequestRefusedError, StoreError, SwarmError } from '../errors.ts'
+import {
+  ContentChangedError,
+  InvalidOptionsError,
+  NotFoundError,
+  RequestRefusedError,
+  StoreError,
+  SwarmError
+} from '../errors.ts'
 import type { GetStatus, RemoveReport, SwarmNode, Transfer, TransferSnapshot } from '../node/types.ts'
 import { HashingBoard, type OnHashed } from './hashing.ts'
 import type { LimitsInForce } from './limits.ts'
 import type { AddTask, ErrorBody, Hashing, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
 import type { TaskRecord, TaskStore } from './task-store.ts'
+import { ContentWatch } from './tasks/content-watch.ts'
 import { Deletion } from './tasks/deletion.ts'
 import { DiskQuota } from './tasks/disk-quota.ts'
 import { byTurn, type Entry } from './tasks/entry.ts'
@@ -26,6 +34,8 @@ export interface TaskQueueInit {
   node: SwarmNode
   store: TaskStore
   parseManifest: (text: string) => Manifest
+  /** The root of what is at `path`, hashed as the manifest's was; what is known to be unchanged is not read. */
+  hashOf: (path: string, manifest: Manifest) => Promise<string>
   /** Finished content goes here unless a task says otherwise. */
   completeDir: string
   /** Unfinished content waits here; undefined: beside the output. */
@@ -106,6 +116,7 @@ export class TaskQueue {
     evict: entry => this.#deletion.evict(entry)
   })
   readonly #deletion: Deletion
+  readonly #watch: ContentWatch
   #stopping = false
   #pumping: Promise<void> = Promise.resolve()
 
@@ -117,6 +128,13 @@ export class TaskQueue {
       close: entry => this.#close(entry),
       setState: (entry, state, error) => this.#setState(entry, state, error),
       forget: entry => this.#forget(entry)
+    })
+    this.#watch = new ContentWatch({
+      entries: () => [...this.#entries.values()],
+      manifestOf: entry => this.#manifestOf(entry),
+      changed: (entry, isWhole) => this.#checkContent(entry, isWhole),
+      mayBeBack: entry => this.#takeContentBack(entry),
+      log: init.log
     })
     for (const record of init.store.load()) {
       if (record.state === 'active') record.state = 'queued'
@@ -140,6 +158,7 @@ export class TaskQueue {
       }
     }
     for (let i = 0; i < RESTORE_AT_ONCE; i++) void restore()
+    this.#watch.start()
     this.pump()
   }
 
@@ -153,6 +172,7 @@ export class TaskQueue {
     this.#stopping = true
     clearInterval(this.#housekeeper)
     clearTimeout(this.#changeTimer)
+    await this.#watch.stop()
     await this.#pumping
     const entries = [...this.#entries.values()]
     for (const entry of entries) this.#absorbTotals(entry)
@@ -535,7 +555,10 @@ export class TaskQueue {
     const { limits } = entry.record
     if (limits.downloadBytesPerSecond > 0 || limits.uploadBytesPerSecond > 0) transfer.setLimits(limits)
     transfer.on('progress', () => this.#tell(entry))
-    transfer.on('warning', warning => this.#init.log.warn({ root: transfer.root, ...warning }, 'transfer warning'))
+    transfer.on('warning', warning => {
+      this.#init.log.warn({ root: transfer.root, ...warning }, 'transfer warning')
+      if (warning.code === 'content_changed' && entry.record.state === 'complete') this.#loseContent(entry)
+    })
   }
 
   async #becomeComplete(entry: Entry, transfer: Transfer): Promise<void> {
@@ -548,6 +571,8 @@ export class TaskQueue {
     record.lastUsedMs = Date.now()
     record.error = undefined
     record.force = false
+    await this.#watch.note(entry)
+    if (entry.transfer !== transfer) return
     this.#setState(entry, 'complete')
     this.#init.log.info({ root: record.root, name: record.name, path: record.path }, 'content complete')
     this.pump()
@@ -563,6 +588,46 @@ export class TaskQueue {
     this.#init.log.warn({ root: entry.record.root, error: entry.record.error }, 'task failed')
     void transfer?.close()
     this.pump()
+  }
+
+  /** What is on disk is not the content any more. */
+  #loseContent(entry: Entry, cause?: unknown): void {
+    this.#fail(
+      entry,
+      new ContentChangedError(entry.record.path ?? entry.record.name, 'changed since it was hashed', cause),
+      entry.transfer
+    )
+  }
+
+  /** The files of a complete content do not look as they did: a touch does no harm, anything else fails the task. */
+  async #checkContent(entry: Entry, isWhole: boolean): Promise<void> {
+    const { record, transfer } = entry
+    try {
+      if (!isWhole) throw new NotFoundError('a file is missing or has another length')
+      const manifest = this.#manifestOf(entry) as Manifest
+      const found = await this.#init.hashOf(record.path as string, manifest)
+      if (found !== record.root) throw new NotFoundError('its bytes are others')
+    } catch (err) {
+      if (record.state === 'complete' && entry.transfer === transfer) this.#loseContent(entry, err)
+    }
+  }
+
+  /** A content whose task failed for it looks as if it could be whole again. */
+  async #takeContentBack(entry: Entry): Promise<void> {
+    const { record } = entry
+    const manifest = this.#manifestOf(entry)
+    if (manifest === undefined) return
+    const transfer = await this.#openSeed(record.root, record.path as string, manifest).catch(() => undefined)
+    if (transfer === undefined) return
+    if (!ContentWatch.waitsForBytes(entry) || this.#stopping || entry.transfer !== undefined) return transfer.close()
+    this.#attach(entry, transfer)
+    await this.#becomeComplete(entry, transfer)
+  }
+
+  #manifestOf({ record, transfer }: Entry): Manifest | undefined {
+    if (transfer !== undefined) return transfer.manifest
+    const text = this.#init.store.manifest(record.root)
+    return text === undefined ? undefined : this.#init.parseManifest(text)
   }
 
   // --- seeds -----------------------------------------------------------------------------------------------------------------
@@ -622,6 +687,7 @@ export class TaskQueue {
         return
       }
       this.#attach(entry, transfer)
+      await this.#watch.note(entry)
       this.#tell(entry)
     } catch (err) {
       this.#fail(entry, err, undefined)
@@ -632,7 +698,7 @@ export class TaskQueue {
   async #openSeed(root: string, path: string, manifest: Manifest, only?: string[], isOurs = false): Promise<Transfer> {
     await stat(path).catch(err => {
       throw (err as NodeJS.ErrnoException).code === 'ENOENT'
-        ? new NotFoundError('the content is gone from disk', { path })
+        ? new ContentChangedError(path, 'the content is gone from disk', err)
         : new StoreError('cannot look at the content', path, err)
     })
     const transfer = await this.#hashing.during(path, onHashed => {
@@ -645,9 +711,7 @@ export class TaskQueue {
     })
     if (transfer.root === root) return transfer
     if (!this.#byRoot.has(transfer.root)) await transfer.close()
-    throw new RequestRefusedError('conflict', 'the content on disk is not what the manifest says; resume to get it again', {
-      path
-    })
+    throw new ContentChangedError(path, 'the content on disk is not what the manifest says; resume to get a download again')
   }
 
   /** Whether the task's content fits the quota. Fails the task when it can never fit; otherwise notes why it waits. */

@@ -11,7 +11,15 @@ import { Geometry } from '../content/geometry.ts'
 import { formatLink } from '../content/link.ts'
 import type { Manifest, PeerHint } from '../content/manifest.ts'
 import type { SwarmSnapshot } from '../engine/snapshot.ts'
-import { InvalidOptionsError, NoPeersError, type OriginError, StalledError, StoreError, SwarmError } from '../errors.ts'
+import {
+  ContentChangedError,
+  InvalidOptionsError,
+  NoPeersError,
+  type OriginError,
+  StalledError,
+  StoreError,
+  SwarmError
+} from '../errors.ts'
 import type { Host } from '../network/types.ts'
 import { PieceLostError, type PieceStore } from '../store/piece-store.ts'
 import { createRandom } from '../util/random.ts'
@@ -302,9 +310,15 @@ export class SwarmTransfer implements Transfer {
           const last = Math.min(range.last, piece + ahead - 1)
           this.#driver.handle({ type: 'readerMoved', reader, first: piece, last, deadlineMs: performance.now() })
         }
-        while (!store.have.get(piece)) await once(this.#events, `have ${piece}`, { signal: stop })
-        const { last, data } = await (next ?? readRun(piece, turn))
+        while (!store.have.get(piece)) {
+          if (!store.isWritable) throw new ContentChangedError(this.path)
+          await once(this.#events, `have ${piece}`, { signal: stop })
+        }
+        const run = await (next ?? readRun(piece, turn)).catch(err => this.#losePieces(err))
         next = undefined
+        // Lost under our feet: it is fetched again, or above is said that it cannot be.
+        if (run === undefined) continue
+        const { last, data } = run
         if (last < range.last && store.have.get(last + 1)) {
           next = readRun(last + 1, turn ^ 1)
           // Awaited one turn later, or never when the reader leaves; meanwhile a failure must not count as unhandled.
@@ -315,6 +329,7 @@ export class SwarmTransfer implements Transfer {
         piece = last + 1
       }
     } catch (err) {
+      if (err instanceof ContentChangedError) throw err
       if (this.#failure !== undefined) throw this.#failure
       if (this.#closing.signal.aborted && signal?.aborted !== true)
         throw new StalledError('the transfer was closed while it was read')
@@ -324,6 +339,13 @@ export class SwarmTransfer implements Transfer {
       // The caller's buffers are its own again only when nothing fills them any more.
       if (buffers !== undefined) await next?.catch(() => {})
     }
+  }
+
+  /** What a reader met; anything but lost pieces is thrown. */
+  #losePieces(err: unknown): undefined {
+    if (!(err instanceof PieceLostError)) throw err
+    this.#driver.losePieces(err)
+    if (!this.#init.store.isWritable) throw new ContentChangedError(this.path)
   }
 
   availability(): { have: Uint8Array; holders: number[] } {

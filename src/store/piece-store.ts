@@ -13,7 +13,7 @@ export interface PieceStore {
   readonly have: Bitfield
   /** Pieces that the finished content needs: all of them, or those of the selected files. Does not change. */
   readonly wanted: Bitfield
-  /** Whether what is lost can be fetched and kept again: false for a user's own file that is shared in place. */
+  /** Whether what is lost can be fetched and kept again: false for a file in its final place, a user's own or a finished download. */
   readonly isWritable: boolean
   /** Where the finished content is or will be; undefined for memory. */
   readonly path: string | undefined

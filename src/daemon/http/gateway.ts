@@ -125,6 +125,11 @@ const SLICE_BYTES = 128 * 1024
 /** What a reader reads from disk at once, at least. */
 const RUN_BYTES = 1024 * 1024
 
+/** Said of the content and not of an error. */
+const OF_THE_CONTENT = ['etag', 'last-modified', 'accept-ranges', 'content-range', 'content-disposition', 'content-type']
+/** The first bytes are waited for this long before the status goes out: most of what can be wrong with a content on disk shows by then. */
+const FIRST_BYTES_MS = 1000
+
 /**
  * Writes the parts to the connection, a slice at a time: the next one is asked for when the socket took the last, so that a slow reader
  * slows the fetch, and buffers can be used again. Fastify's stream would hold several, each a fresh buffer.
@@ -138,8 +143,17 @@ async function sendParts(
   const { transfer } = content
   const { raw, request } = reply
   const { socket } = request.raw
-  reply.hijack()
-  raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders)
+  // Put off until bytes are there: what keeps them from coming is told by a status. For pieces that are still to be fetched nobody waits.
+  const begin = (): void => {
+    clearTimeout(late)
+    if (reply.sent) return
+    reply.hijack()
+    raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders)
+  }
+  const late = setTimeout(() => {
+    begin()
+    raw.flushHeaders()
+  }, FIRST_BYTES_MS)
   const left = new AbortController()
   raw.once('close', () => left.abort())
   const leave = queue.readerCame(transfer.root)
@@ -158,16 +172,30 @@ async function sendParts(
   }
   try {
     for (const { range, head } of parts) {
-      if (head !== undefined) await write(raw, head)
+      let isBegun = false
+      const prelude = async (): Promise<void> => {
+        if (isBegun) return
+        isBegun = true
+        begin()
+        if (head !== undefined) await write(raw, head)
+      }
       const [start, end] = [file.offset + range.start, file.offset + range.end]
-      for (let at = start; at < end; ) at = await sendTurn(raw, transfer, { start: at, end }, await meter.gate.take(asked), took)
+      for (let at = start; at < end; )
+        at = await sendTurn(raw, transfer, { start: at, end }, await meter.gate.take(asked), { prelude, took })
+      await prelude()
     }
     raw.end(tail)
   } catch (err) {
+    if (!reply.sent && !left.signal.aborted) {
+      for (const name of OF_THE_CONTENT) void reply.removeHeader(name)
+      throw err
+    }
+    if (!reply.sent) reply.hijack()
     // The headers are out: a connection that ends early is how HTTP tells that the body is not whole.
     if (!left.signal.aborted) reply.log.warn({ err, root: transfer.root }, 'reader cut off')
     raw.destroy()
   } finally {
+    clearTimeout(late)
     leave()
     meter.readerLeft()
     onSent(sent)
@@ -181,7 +209,7 @@ async function sendTurn(
   transfer: OpenContent['transfer'],
   { start, end }: ByteRange,
   turn: Turn,
-  took: (bytes: number) => void
+  { prelude, took }: { prelude: () => Promise<void>; took: (bytes: number) => void }
 ): Promise<number> {
   let at = start
   const left = new AbortController()
@@ -193,6 +221,7 @@ async function sendTurn(
       for (let offset = 0; offset < chunk.byteLength; offset += SLICE_BYTES) {
         const slice = chunk.subarray(offset, offset + SLICE_BYTES)
         turn.writing()
+        await prelude()
         await write(raw, slice)
         turn.taken()
         at += slice.byteLength

@@ -86,7 +86,6 @@ export interface DownloadInit extends FileStoreInit {
 }
 
 export class DownloadStore implements FileStore {
-  readonly isWritable = true
   readonly path: string
   readonly wanted: Bitfield
   readonly wantedBytes: number
@@ -124,6 +123,11 @@ export class DownloadStore implements FileStore {
       bytes: init.flushBytes ?? 64 * 1024 * 1024,
       quietMs: init.flushMs ?? 2000
     })
+  }
+
+  /** What is in place is a user's file: changed there, it is not written to behind their back. */
+  get isWritable(): boolean {
+    return this.#reader === undefined
   }
 
   get have(): Bitfield {
