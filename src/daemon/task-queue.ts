@@ -76,6 +76,8 @@ export interface QueueListener {
 export interface OpenContent {
   readonly manifest: Manifest
   readonly transfer: Transfer
+  /** Other names of a content that is one file. */
+  readonly aliases: readonly string[]
   readonly lastModifiedMs: number
 }
 
@@ -87,6 +89,7 @@ const STATE_INTERVAL_MS = 5
 const RESTORE_AT_ONCE = 2
 /** More tasks than this are refused; each costs memory, announcements and rows. */
 const MAX_TASKS = 10_000
+const MAX_ALIASES = 16
 
 export class TaskQueue {
   readonly #init: TaskQueueInit
@@ -210,6 +213,22 @@ export class TaskQueue {
   ofRoot(root: string): Task | undefined {
     const entry = this.#byRoot.get(root)
     return entry === undefined ? undefined : this.#viewOf(entry)
+  }
+
+  /** The task of a root by a name that somebody else gave its content; the gateway knows it by both. Throws `NotFoundError`. */
+  alsoCalled(root: string, name: string): Task {
+    const entry = this.#byRoot.get(root)
+    if (entry === undefined) throw new NotFoundError('no task has this root', { root })
+    const { record } = entry
+    const task = this.#viewOf(entry)
+    if (name === record.name) return task
+    if (!(record.aliases ?? []).includes(name)) {
+      const aliases = [...(record.aliases ?? []), name].slice(-MAX_ALIASES)
+      this.#saveFirst(entry, { aliases })
+      record.aliases = aliases
+    }
+    const link = task.link === null ? null : formatLink({ ...parseLink(task.link), name })
+    return { ...task, name, link, url: urlOf(root, name) }
   }
 
   /** Adds a task; the one that is there already when its root is known. Throws what the node throws when a seed cannot be hashed. */
@@ -385,7 +404,7 @@ export class TaskQueue {
       const why = record.error?.message ?? entry.heldBack ?? entry.status?.text ?? `it is ${record.state}`
       throw new RequestRefusedError('unavailable', `the content is not open: ${why}`, { root, state: record.state })
     }
-    return { manifest: transfer.manifest, transfer, lastModifiedMs: record.lastModifiedMs }
+    return { manifest: transfer.manifest, transfer, aliases: record.aliases ?? [], lastModifiedMs: record.lastModifiedMs }
   }
 
   /** A reader came; returns what to call when it leaves. While there are readers the content is not evicted. */
@@ -974,7 +993,7 @@ export class TaskQueue {
       waitingFor: record.state === 'active' || record.state === 'queued' ? (waitingFor ?? null) : null,
       path: record.path ?? record.output ?? null,
       link: unsignedLink(transfer?.link() ?? record.link ?? linkOf(record)),
-      url: `/files/${record.root}/${encodeURIComponent(record.name)}`,
+      url: urlOf(record.root, record.name),
       error: record.error ?? null,
       createdMs: record.createdMs,
       startedMs: record.startedMs ?? null,
@@ -987,6 +1006,10 @@ export class TaskQueue {
 function originView(snapshot: TransferSnapshot | undefined): Task['origin'] {
   if (snapshot?.origin === undefined) return null
   return { ...snapshot.origin, urls: snapshot.origin.urls.map(({ url, fault }) => ({ url, fault: fault ?? null })) }
+}
+
+function urlOf(root: string, name: string): string {
+  return `/files/${root}/${encodeURIComponent(name)}`
 }
 
 function linkOf(record: TaskRecord): string {

@@ -31,6 +31,8 @@ export interface TaskRecord {
   readonly kind: 'get' | 'seed'
   readonly root: string
   name: string
+  /** Other names that it was uploaded under. */
+  aliases?: string[]
   /** The link that it came from; undefined when its manifest is stored. */
   link: string | undefined
   state: TaskState

@@ -8,11 +8,14 @@
 import { randomBytes } from 'node:crypto'
 import { link, mkdir, open, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { StoreError } from '../errors.ts'
+import { bytesEqual } from '../util/bytes.ts'
 
 const KEY_FILE = 'identity.key'
+/** Of an Ed25519 key in front of its public half. */
+const SEED_BYTES = 32
 
 /** The key kept in `stateDir`, made on first use; a fresh one when `stateDir` is undefined. Throws `StoreError`. */
 export async function loadIdentity(stateDir: string | undefined): Promise<PrivateKey> {
@@ -30,10 +33,26 @@ async function readKey(path: string): Promise<PrivateKey | undefined> {
     throw new StoreError('cannot read the identity key', path, err)
   }
   try {
-    return privateKeyFromProtobuf(bytes)
+    const key = privateKeyFromProtobuf(bytes)
+    if (await isSound(key, bytes)) return key
   } catch (err) {
-    throw new StoreError('the identity key is damaged (remove it to get a new peer id)', path, err)
+    throw damaged(path, err)
   }
+  throw damaged(path, undefined)
+}
+
+/**
+ * Whether nothing in the file was changed. It holds the public half as well, and a node with halves that do not fit starts and is reached by nobody.
+ */
+async function isSound(key: PrivateKey, bytes: Uint8Array): Promise<boolean> {
+  if (!bytesEqual(privateKeyToProtobuf(key), bytes)) return false
+  if (key.type !== 'Ed25519') return true
+  const again = await generateKeyPairFromSeed('Ed25519', key.raw.subarray(0, SEED_BYTES))
+  return again.publicKey.equals(key.publicKey)
+}
+
+function damaged(path: string, cause: unknown): StoreError {
+  return new StoreError('the identity key is damaged; put it back from a backup, or remove it to get a new peer id', path, cause)
 }
 
 async function createKey(stateDir: string, path: string): Promise<PrivateKey> {

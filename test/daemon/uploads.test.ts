@@ -58,6 +58,42 @@ describe('uploads', { timeout: 600_000 }, () => {
       upload.start()
     })
 
+  it('in parts without a length: a gap in their numbers is named, and nothing is put together', async () => {
+    const { body: upload } = await call<Upload>('POST', '/v1/uploads', { name: 'gap.bin' })
+    for (const part of [1, 3, 6]) await call('PUT', `/v1/uploads/${upload.id}/parts/${part}`, randomBytes(100))
+    const refused = await call<{ message: string }>('POST', `/v1/uploads/${upload.id}/complete`)
+    assert.equal(refused.status, 409)
+    assert.match(refused.body.message, /parts 2, 4, 5 are not here/)
+    for (const part of [2, 4, 5]) await call('PUT', `/v1/uploads/${upload.id}/parts/${part}`, randomBytes(100))
+    assert.equal((await call('POST', `/v1/uploads/${upload.id}/complete`)).status, 200)
+  })
+
+  it('a content that is here already keeps the name that it is uploaded under, at once or in parts', async () => {
+    const bytes = randomBytes(70_000)
+    const send = async (name: string, root?: string): Promise<Task> => {
+      const { body: upload } = await call<Upload>('POST', '/v1/uploads', { name, ...(root === undefined ? {} : { root }) })
+      if (upload.task !== null) return upload.task
+      await call('PUT', `/v1/uploads/${upload.id}/parts/1`, bytes)
+      return (await call<Task>('POST', `/v1/uploads/${upload.id}/complete`)).body
+    }
+    const first = await send('old name.bin')
+    const atOnce = await send('new name.bin', first.root)
+    const again = await send('third name.bin')
+    for (const [task, name] of [
+      [atOnce, 'new name.bin'],
+      [again, 'third name.bin']
+    ] as const) {
+      assert.equal(task.id, first.id)
+      assert.equal(task.name, name)
+      assert.match(task.link ?? '', new RegExp(encodeURIComponent(name).replaceAll('%20', '(%20|\\+)')))
+      const reply = await fetch(daemon.url + task.url)
+      assert.equal(Buffer.from(await reply.arrayBuffer()).equals(bytes), true)
+      assert.match(reply.headers.get('content-disposition') ?? '', new RegExp(name))
+    }
+    assert.equal((await fetch(daemon.url + first.url)).status, 200)
+    assert.equal((await fetch(`${daemon.url}/files/${first.root}/other.bin`)).status, 404)
+  })
+
   it('in parts: any order, side by side, with retries and wrong checksums, 64 of them, none lost', async () => {
     const parts = Array.from({ length: 64 }, (_, index) => randomBytes(20_000 + index * 37))
     const content = Buffer.concat(parts)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -37,5 +37,20 @@ describe('the identity', () => {
     await assert.rejects(loadIdentity(stateDir), (err: unknown) => err instanceof StoreError && err.path.startsWith(stateDir))
     await writeFile(join(folder, 'file'), '')
     await assert.rejects(loadIdentity(join(folder, 'file', 'below')), StoreError)
+  })
+
+  it('with any bit flipped is refused, with what to do', async () => {
+    const stateDir = join(folder, 'flipped')
+    const path = join(stateDir, 'identity.key')
+    await loadIdentity(stateDir)
+    const bytes = await readFile(path)
+    for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
+      const flipped = Buffer.from(bytes)
+      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7))
+      await writeFile(path, flipped)
+      const isTold = (err: unknown): boolean =>
+        err instanceof StoreError && /put it back from a backup, or remove it/.test(err.message)
+      await assert.rejects(loadIdentity(stateDir), isTold, `bit ${bit}`)
+    }
   })
 })

@@ -48,7 +48,7 @@ export async function serveContent(
   { queue, meter, root, path, download, onSent }: ServeInit
 ): Promise<FastifyReply> {
   const content = queue.open(root)
-  const file = findFile(content.manifest, path)
+  const file = findFile(content, path)
   const { headers } = request
   const validators = { etag: `"${root}"`, lastModifiedMs: content.lastModifiedMs }
   const type = mime.getType(file.name) ?? 'application/octet-stream'
@@ -249,9 +249,10 @@ function write(raw: ServerResponse, chunk: Uint8Array): Promise<void> {
 const layouts = new WeakMap<Manifest, Map<string, ServedFile>>()
 
 /** The file that a URL names. Names are looked up in the manifest, never on disk. */
-function findFile(manifest: Manifest, path: string): ServedFile {
+function findFile({ manifest, aliases }: OpenContent, path: string): ServedFile {
   if (manifest.files === undefined) {
-    if (path === '' || path === manifest.name) return { name: manifest.name, offset: 0, length: manifest.length }
+    const name = aliases.includes(path) ? path : manifest.name
+    if (path === '' || path === name) return { name, offset: 0, length: manifest.length }
     throw new NotFoundError(`the content is one file, "${manifest.name}"`, { root: manifest.root, path })
   }
   let layout = layouts.get(manifest)

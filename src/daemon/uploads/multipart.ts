@@ -101,7 +101,8 @@ export class Uploads {
     const name = safeName(request.name)
     if (root !== undefined && kind === 'multipart') {
       const there = this.#init.queue.ofRoot(root)
-      if (there?.state === 'complete') return this.#view(this.#newRecord({ ...request, name }, id), there)
+      if (there?.state === 'complete')
+        return this.#view(this.#newRecord({ ...request, name }, id), this.#init.queue.alsoCalled(root, name))
       const unfinished = this.store
         .list()
         .find(each => each.kind === kind && each.root === root && each.name === name && each.taskId === undefined)
@@ -216,6 +217,8 @@ export class Uploads {
         received: length
       })
     }
+    const missing = missingParts(parts)
+    if (missing !== undefined) throw new RequestRefusedError('conflict', `${missing} not here; send what is missing`, { id })
     const folder = this.store.folderOf(id)
     const [only] = parts
     const whole = parts.length === 1 && only !== undefined ? join(folder, only.file) : join(folder, 'whole')
@@ -249,7 +252,8 @@ export class Uploads {
       const target = await placeFile(path, completeDir, name)
       await queue.addFound(manifest, target, 'get')
     }
-    const task = queue.ofRoot(manifest.root) as Task
+    // The content may have been here under another name.
+    const task = queue.alsoCalled(manifest.root, name)
     this.ledger.close(record.id)
     await this.store.settle({ ...record, root: manifest.root, length: manifest.length, taskId: task.id })
     this.#init.log.info({ id: record.id, name, root: manifest.root, bytes: manifest.length }, 'upload complete')
@@ -286,6 +290,18 @@ export class Uploads {
       throw err
     }
   }
+}
+
+/** The gaps in the parts' numbers, in words; undefined when they go from 1 to the last without one. */
+function missingParts(parts: readonly PartRecord[]): string | undefined {
+  const missing: number[] = []
+  let next = 1
+  for (const { part } of parts) {
+    for (; next < part && missing.length < 10; next++) missing.push(next)
+    next = part + 1
+  }
+  if (missing.length === 0) return undefined
+  return missing.length === 1 ? `part ${missing[0]} is` : `parts ${missing.join(', ')}${missing.length === 10 ? ' …' : ''} are`
 }
 
 /** A name that can be a file's; throws `InvalidOptionsError`. */
