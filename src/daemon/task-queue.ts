@@ -717,7 +717,7 @@ export class TaskQueue {
   async #openSeed(root: string, path: string, manifest: Manifest, only?: string[], isOurs = false): Promise<Transfer> {
     await stat(path).catch(err => {
       throw (err as NodeJS.ErrnoException).code === 'ENOENT'
-        ? new ContentChangedError(path, 'the content is gone from disk', err)
+        ? new NotFoundError('the content is gone from disk', { path, content: 'changed' })
         : new StoreError('cannot look at the content', path, err)
     })
     const transfer = await this.#hashing.during(path, onHashed => {
@@ -730,7 +730,11 @@ export class TaskQueue {
     })
     if (transfer.root === root) return transfer
     if (!this.#byRoot.has(transfer.root)) await transfer.close()
-    throw new ContentChangedError(path, 'the content on disk is not what the manifest says; resume to get a download again')
+    throw new RequestRefusedError(
+      'conflict',
+      'the content on disk is not what the manifest says; resume to get a download again',
+      { path, content: 'changed' }
+    )
   }
 
   /** Whether the task's content fits the quota. Fails the task when it can never fit; otherwise notes why it waits. */

@@ -294,6 +294,9 @@ describe('tasks', () => {
     await restarted.client.act(gone.id, 'resume')
     await untilComplete(restarted.client, gone.id)
     assert.equal(await sha256(join(folder, 'complete', 'file-0.bin')), await sha256(paths[0] as string))
+    // The other comes back by itself when its bytes do.
+    await copyFile(paths[1] as string, join(folder, 'complete', 'file-1.bin'))
+    await until(restarted.client, changed.id, ({ state }) => state === 'complete')
   })
 
   test('an output that exists and differs fails the task and is left alone; with force it is replaced', async () => {
