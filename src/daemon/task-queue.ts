@@ -28,6 +28,7 @@ import { ContentWatch } from './tasks/content-watch.ts'
 import { Deletion } from './tasks/deletion.ts'
 import { DiskQuota } from './tasks/disk-quota.ts'
 import { byTurn, type Entry } from './tasks/entry.ts'
+import { TaskTable } from './tasks/task-table.ts'
 import { unsignedLink } from './unsigned.ts'
 
 export interface TaskQueueInit {
@@ -93,8 +94,7 @@ const MAX_ALIASES = 16
 
 export class TaskQueue {
   readonly #init: TaskQueueInit
-  readonly #entries = new Map<string, Entry>()
-  readonly #byRoot = new Map<string, Entry>()
+  readonly #table = new TaskTable()
   readonly #events = new EventEmitter()
   readonly #changed = new Set<Entry>()
   readonly #restoring = new Set<Entry>()
@@ -114,7 +114,7 @@ export class TaskQueue {
   /** Whose record could not be stored. */
   readonly #unsaved = new Set<Entry>()
   readonly #quota = new DiskQuota({
-    entries: () => this.#entries.values(),
+    table: this.#table,
     quotaBytes: () => this.#init.quotaBytes(),
     evict: entry => this.#deletion.evict(entry)
   })
@@ -133,7 +133,7 @@ export class TaskQueue {
       forget: entry => this.#forget(entry)
     })
     this.#watch = new ContentWatch({
-      entries: () => [...this.#entries.values()],
+      entries: () => [...this.#table.all()],
       manifestOf: entry => this.#manifestOf(entry),
       changed: (entry, isWhole) => this.#checkContent(entry, isWhole),
       mayBeBack: entry => this.#takeContentBack(entry),
@@ -148,9 +148,9 @@ export class TaskQueue {
   /** Begins to work: complete contents are seeded again, the queue moves. */
   start(): void {
     this.#housekeeper = setInterval(() => this.#keepHouse(), PERSIST_INTERVAL_MS)
-    for (const entry of this.#entries.values()) if (entry.record.state === 'complete') this.#restoring.add(entry)
+    for (const entry of this.#table.all()) if (entry.record.state === 'complete') this.#restoring.add(entry)
     const waiting = [...this.#restoring]
-    const removing = [...this.#entries.values()].filter(({ record }) => record.removing !== undefined)
+    const removing = [...this.#table.all()].filter(({ record }) => record.removing !== undefined)
     this.#pumping = this.#pumping.then(async () => {
       for (const entry of removing) await this.#deletion.finish(entry)
     })
@@ -177,7 +177,7 @@ export class TaskQueue {
     clearTimeout(this.#changeTimer)
     await this.#watch.stop()
     await this.#pumping
-    const entries = [...this.#entries.values()]
+    const entries = [...this.#table.all()]
     for (const entry of entries) this.#absorbTotals(entry)
     this.#save(...entries)
     await Promise.all(entries.map(entry => this.#close(entry)))
@@ -187,10 +187,10 @@ export class TaskQueue {
   // --- what callers ask ------------------------------------------------------------------------------------------------------
 
   list(): Task[] {
-    const queued = this.#queued()
+    const queued = this.#table.queue
     const rank = new Map(queued.map((entry, index) => [entry, index + 1]))
     const group = (entry: Entry): number => (entry.record.state === 'active' ? 0 : entry.record.state === 'queued' ? 1 : 2)
-    return [...this.#entries.values()]
+    return [...this.#table.all()]
       .sort(
         (a, b) =>
           group(a) - group(b) ||
@@ -211,13 +211,13 @@ export class TaskQueue {
 
   /** The task of a root, or undefined. */
   ofRoot(root: string): Task | undefined {
-    const entry = this.#byRoot.get(root)
+    const entry = this.#table.ofRoot(root)
     return entry === undefined ? undefined : this.#viewOf(entry)
   }
 
   /** The task of a root by a name that somebody else gave its content; the gateway knows it by both. Throws `NotFoundError`. */
   alsoCalled(root: string, name: string): Task {
-    const entry = this.#byRoot.get(root)
+    const entry = this.#table.ofRoot(root)
     if (entry === undefined) throw new NotFoundError('no task has this root', { root })
     const { record } = entry
     const task = this.#viewOf(entry)
@@ -233,14 +233,14 @@ export class TaskQueue {
 
   /** Adds a task; the one that is there already when its root is known. Throws what the node throws when a seed cannot be hashed. */
   async add(request: NewTask, signal?: AbortSignal): Promise<{ task: Task; created: boolean }> {
-    if (this.#entries.size >= MAX_TASKS)
+    if (this.#table.size >= MAX_TASKS)
       throw new RequestRefusedError('unavailable', `there are ${MAX_TASKS} tasks already; delete some`)
     const { source } = request
     if ('seed' in source) return this.#hashing.during(source.seed, onHashed => this.#addSeed(request, source, onHashed, signal))
     const manifest = 'manifest' in source ? source.manifest : undefined
     const link = 'link' in source ? parseLink(source.link) : undefined
     const root = manifest?.root ?? (link?.root as string)
-    const known = this.#byRoot.get(root)
+    const known = this.#table.ofRoot(root)
     if (known !== undefined) return { task: await this.#wishAgain(known, request), created: false }
 
     if (manifest !== undefined) this.#init.store.saveManifest(root, formatManifest(manifest))
@@ -261,7 +261,7 @@ export class TaskQueue {
 
   /** Seeds a content whose file was found beside its manifest, or (kind 'get') is ours to delete. Throws `InvalidOptionsError` when the file is not what the manifest says. */
   async addFound(manifest: Manifest, path: string, kind: 'get' | 'seed' = 'seed'): Promise<'added' | 'known'> {
-    const known = this.#byRoot.get(manifest.root)
+    const known = this.#table.ofRoot(manifest.root)
     if (known !== undefined && known.record.state === 'complete') return 'known'
     if (known !== undefined && known.record.kind === 'get' && known.record.state === 'active') return 'known'
     const transfer = await this.#openSeed(manifest.root, path, manifest, undefined, kind === 'get')
@@ -332,6 +332,7 @@ export class TaskQueue {
     }
     if (change.position !== undefined) this.#move(entry, change.position)
     if (change.origins !== undefined) this.#setOrigins(entry, change.origins, privateOrigins)
+    this.#table.note(entry)
     this.#init.store.save(record)
     this.#tell(entry)
     this.pump()
@@ -376,8 +377,7 @@ export class TaskQueue {
     this.#departed.downloaded += entry.record.bytesDownloaded
     this.#departed.uploaded += entry.record.bytesUploaded
     this.#departed.wasted += entry.record.bytesWasted
-    this.#entries.delete(entry.record.id)
-    this.#byRoot.delete(entry.record.root)
+    this.#table.delete(entry)
     this.#changed.delete(entry)
     this.#unsaved.delete(entry)
     this.#events.emit('removed', entry.record.id)
@@ -397,7 +397,7 @@ export class TaskQueue {
    * not open, with how long to wait.
    */
   open(root: string): OpenContent {
-    const entry = this.#byRoot.get(root)
+    const entry = this.#table.ofRoot(root)
     if (entry === undefined) throw new NotFoundError('no task has this root', { root })
     const { record, transfer } = entry
     if (transfer === undefined) {
@@ -409,36 +409,38 @@ export class TaskQueue {
 
   /** A reader came; returns what to call when it leaves. While there are readers the content is not evicted. */
   readerCame(root: string): () => void {
-    const entry = this.#byRoot.get(root)
+    const entry = this.#table.ofRoot(root)
     if (entry === undefined) return () => {}
     entry.readers++
+    this.#table.note(entry)
     entry.record.lastUsedMs = Date.now()
     let left = false
     return () => {
       if (left) return
       left = true
       entry.readers--
+      this.#table.note(entry)
       entry.record.lastUsedMs = Date.now()
     }
   }
 
   transfers(): Transfer[] {
-    return [...this.#entries.values()].flatMap(({ transfer }) => (transfer === undefined ? [] : [transfer]))
+    return [...this.#table.all()].flatMap(({ transfer }) => (transfer === undefined ? [] : [transfer]))
   }
 
   transferOf(root: string): Transfer | undefined {
-    return this.#byRoot.get(root)?.transfer
+    return this.#table.ofRoot(root)?.transfer
   }
 
   /** Bytes of disk that downloads take, or will when active ones are complete. */
   get usedBytes(): number {
-    return this.#quota.usedBytes
+    return this.#table.usedBytes
   }
 
   /** Payload bytes over all tasks, deleted ones included: what counters count never falls. */
   totals(): { downloaded: number; uploaded: number; wasted: number } {
     const totals = { ...this.#departed }
-    for (const { record } of this.#entries.values()) {
+    for (const { record } of this.#table.all()) {
       totals.downloaded += record.bytesDownloaded
       totals.uploaded += record.bytesUploaded
       totals.wasted += record.bytesWasted
@@ -448,7 +450,7 @@ export class TaskQueue {
 
   countByState(): Record<TaskState, number> {
     const counts = { queued: 0, active: 0, paused: 0, complete: 0, failed: 0, cancelled: 0, evicted: 0 }
-    for (const { record } of this.#entries.values()) counts[record.state]++
+    for (const { record } of this.#table.all()) counts[record.state]++
     return counts
   }
 
@@ -470,22 +472,20 @@ export class TaskQueue {
   async #pump(): Promise<void> {
     if (this.#stopping) return
     const most = this.#init.limits().maxActiveDownloads
-    const active = [...this.#entries.values()]
-      .filter(({ record }) => record.state === 'active' && record.kind === 'get')
-      .sort(byTurn)
+    const active = [...this.#table.active].sort(byTurn)
     for (const entry of active.slice(most)) await this.#sendBack(entry)
     let free = most - active.length
-    for (const entry of this.#queued()) {
-      if (free <= 0) break
-      if (!(await this.#makeRoom(entry))) continue
-      if (entry.record.state !== 'queued' || this.#stopping) continue
-      free--
-      void this.#run(entry)
+    for (let place = 0; free > 0 && !this.#stopping; ) {
+      const entry = this.#table.queue[place]
+      if (entry === undefined) break
+      // Nothing is known that was not when it was held back.
+      const isHeld = entry.heldBack !== undefined && entry.heldVersion === this.#table.version
+      if (!isHeld && (await this.#makeRoom(entry)) && entry.record.state === 'queued') {
+        free--
+        void this.#run(entry)
+      }
+      if (this.#table.queue[place] === entry) place++
     }
-  }
-
-  #queued(): Entry[] {
-    return [...this.#entries.values()].filter(({ record }) => record.state === 'queued').sort(byTurn)
   }
 
   /** Back into the queue, in its old place. */
@@ -549,6 +549,7 @@ export class TaskQueue {
       record.name = transfer.manifest.name
       record.length = transfer.manifest.length
       record.path = transfer.path
+      this.#table.note(entry)
       this.#init.store.save(record)
       if (!(await this.#makeRoom(entry))) {
         await transfer.close()
@@ -598,7 +599,7 @@ export class TaskQueue {
   }
 
   #fail(entry: Entry, err: unknown, transfer: Transfer | undefined): void {
-    if (entry.transfer !== transfer || this.#stopping || !this.#entries.has(entry.record.id)) return
+    if (entry.transfer !== transfer || this.#stopping || !this.#table.has(entry)) return
     if (entry.record.state !== 'active' && entry.record.state !== 'complete') return
     this.#absorbTotals(entry)
     entry.transfer = undefined
@@ -665,7 +666,7 @@ export class TaskQueue {
       ...(signal === undefined ? {} : { signal })
     })
     const { manifest } = transfer
-    const known = this.#byRoot.get(manifest.root)
+    const known = this.#table.ofRoot(manifest.root)
     if (known?.transfer === transfer) return { task: this.#viewOf(known), created: false }
     try {
       this.#init.store.saveManifest(manifest.root, formatManifest(manifest))
@@ -701,7 +702,7 @@ export class TaskQueue {
       if (text === undefined) throw new StoreError('the manifest is gone from the task store', path)
       const manifest = this.#init.parseManifest(text)
       const transfer = await this.#openSeed(record.root, path, manifest, record.only)
-      if (this.#stopping || record.state !== 'complete' || !this.#entries.has(record.id)) {
+      if (this.#stopping || record.state !== 'complete' || !this.#table.has(entry)) {
         await transfer.close()
         return
       }
@@ -729,7 +730,7 @@ export class TaskQueue {
       return this.#init.node.get(manifest, { output: path, only, onStatus })
     })
     if (transfer.root === root) return transfer
-    if (!this.#byRoot.has(transfer.root)) await transfer.close()
+    if (this.#table.ofRoot(transfer.root) === undefined) await transfer.close()
     throw new RequestRefusedError(
       'conflict',
       'the content on disk is not what the manifest says; resume to get a download again',
@@ -741,20 +742,23 @@ export class TaskQueue {
   async #makeRoom(entry: Entry): Promise<boolean> {
     const verdict = await this.#quota.makeRoom(entry)
     if (verdict.kind === 'never') this.#setState(entry, 'failed', verdict.error)
-    entry.heldBack = verdict.kind === 'waits' ? verdict.reason : undefined
-    if (verdict.kind === 'waits') this.#tell(entry)
+    const heldBack = verdict.kind === 'waits' ? verdict.reason : undefined
+    if (heldBack !== undefined && heldBack !== entry.heldBack) this.#tell(entry)
+    entry.heldBack = heldBack
+    entry.heldVersion = this.#table.version
     return verdict.kind === 'fits'
   }
 
   /** Deletes over the quota after it was lowered, as far as nobody uses the contents. */
   keepQuota(): Promise<void> {
+    this.#table.version++
     return this.#quota.keep()
   }
 
   // --- small parts -----------------------------------------------------------------------------------------------------------
 
   #entry(id: string): Entry {
-    const entry = this.#entries.get(id)
+    const entry = this.#table.get(id)
     if (entry === undefined) throw new NotFoundError('no such task', { id })
     return entry
   }
@@ -771,8 +775,7 @@ export class TaskQueue {
       lastMovedMs: performance.now(),
       readers: 0
     }
-    this.#entries.set(record.id, entry)
-    this.#byRoot.set(record.root, entry)
+    this.#table.add(entry)
     return entry
   }
 
@@ -781,7 +784,7 @@ export class TaskQueue {
     return {
       id: randomUUID(),
       ...facts,
-      order: this.#lastOrder() + 1,
+      order: this.#table.nextOrder(),
       priority: request.priority ?? 0,
       pinned: request.pinned ?? false,
       limits: { downloadBytesPerSecond: 0, uploadBytesPerSecond: 0, ...request.limits },
@@ -804,12 +807,6 @@ export class TaskQueue {
       lastUsedMs: nowMs,
       lastModifiedMs: nowMs
     }
-  }
-
-  #lastOrder(): number {
-    let last = 0
-    for (const { record } of this.#entries.values()) last = Math.max(last, record.order)
-    return last
   }
 
   /** Asked again for a root that we have: new peers help, a task that was given up starts anew. */
@@ -838,11 +835,12 @@ export class TaskQueue {
   /** Places the entry among the queued ones of its priority by giving their orders out anew. */
   #move(entry: Entry, position: number): void {
     if (entry.record.state !== 'queued') throw this.#wrongState(entry, 'moved in the queue')
-    const peers = this.#queued().filter(({ record }) => record.priority === entry.record.priority)
+    const peers = this.#table.queue.filter(({ record }) => record.priority === entry.record.priority)
     const orders = peers.map(({ record }) => record.order)
     const others = peers.filter(other => other !== entry)
     others.splice(position - 1, 0, entry)
     for (const [index, { record }] of others.entries()) record.order = orders[index] as number
+    for (const other of others) this.#table.note(other)
     this.#init.store.save(...others.map(({ record }) => record))
     for (const other of others) this.#tell(other)
   }
@@ -864,8 +862,12 @@ export class TaskQueue {
     entry.base = { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted }
   }
 
-  #recordTotals({ record, base }: Entry, snapshot: TransferSnapshot): void {
-    record.bytesDone = snapshot.bytesDone
+  #recordTotals(entry: Entry, snapshot: TransferSnapshot): void {
+    const { record, base } = entry
+    if (record.bytesDone !== snapshot.bytesDone) {
+      record.bytesDone = snapshot.bytesDone
+      this.#table.note(entry)
+    }
     record.bytesDownloaded = base.downloaded + snapshot.bytesDownloaded
     record.bytesWasted = base.wasted + snapshot.bytesWasted
     const uploaded = base.uploaded + snapshot.bytesUploaded
@@ -876,7 +878,7 @@ export class TaskQueue {
   /** Every five seconds: progress to disk, and places of those that stand still to those that wait. */
   #keepHouse(): void {
     const dirty: Entry[] = []
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#table.all()) {
       const snapshot = entry.transfer?.snapshot()
       if (snapshot === undefined) continue
       const before = entry.record.bytesDone + entry.record.bytesUploaded
@@ -893,14 +895,14 @@ export class TaskQueue {
 
   async #yieldPlaces(): Promise<void> {
     if (this.#stopping) return
-    let waiting = this.#queued().filter(({ heldBack }) => heldBack === undefined).length
-    for (const entry of this.#entries.values()) {
+    let waiting = this.#table.queue.filter(({ heldBack }) => heldBack === undefined).length
+    for (const entry of this.#table.all()) {
       if (waiting === 0) break
       const { record } = entry
       const stalledMs = performance.now() - entry.lastMovedMs
       if (record.state !== 'active' || record.kind !== 'get' || entry.readers > 0 || stalledMs < this.#init.stallMs) continue
       waiting--
-      record.order = this.#lastOrder() + 1
+      record.order = this.#table.nextOrder()
       this.#init.log.info({ root: record.root, name: record.name }, 'nothing arrives: goes to the end of the queue')
       await this.#sendBack(entry)
     }
@@ -911,6 +913,7 @@ export class TaskQueue {
     entry.record.state = state
     if (error !== undefined) entry.record.error = errorBody(error)
     if (state !== 'queued') entry.heldBack = undefined
+    this.#table.note(entry)
     this.#save(entry)
     this.#tell(entry, STATE_INTERVAL_MS)
   }
@@ -963,8 +966,7 @@ export class TaskQueue {
   }
 
   #viewOf(entry: Entry): Task {
-    const place = entry.record.state === 'queued' ? this.#queued().indexOf(entry) + 1 : undefined
-    return this.#view(entry, place)
+    return this.#view(entry, this.#table.position(entry))
   }
 
   #view(entry: Entry, place: number | undefined): Task {

@@ -7,9 +7,10 @@
 import { StoreError } from '../../errors.ts'
 import { formatBytes } from '../../util/sizes.ts'
 import { claimedBytes, type Entry, isEvictable } from './entry.ts'
+import type { TaskTable } from './task-table.ts'
 
 export interface DiskQuotaInit {
-  entries: () => Iterable<Entry>
+  table: TaskTable
   quotaBytes: () => number
   /** Deletes the content; afterwards the record claims what is left of it. */
   evict: (entry: Entry) => Promise<void>
@@ -20,16 +21,10 @@ export type RoomVerdict = { kind: 'fits' } | { kind: 'never'; error: StoreError 
 
 export class DiskQuota {
   readonly #init: DiskQuotaInit
+  #found: { version: number; evictable: readonly Entry[]; reclaimable: number } | undefined
 
   constructor(init: DiskQuotaInit) {
     this.#init = init
-  }
-
-  /** Bytes of disk that downloads take, or will when active ones are complete. */
-  get usedBytes(): number {
-    let used = 0
-    for (const { record } of this.#init.entries()) used += claimedBytes(record)
-    return used
   }
 
   /** Whether the task's content fits, after deleting what may go for it. */
@@ -42,15 +37,16 @@ export class DiskQuota {
       const message = `${formatBytes(length)} never fit the disk quota of ${formatBytes(quota)}`
       return { kind: 'never', error: new StoreError(message, entry.record.output ?? entry.record.name, cause) }
     }
-    const others = (): number => this.usedBytes - claimedBytes(entry.record)
-    const evictable = this.#evictable(entry)
-    const reclaimable = evictable.reduce((sum, other) => sum + claimedBytes(other.record), 0)
+    const others = (): number => this.#init.table.usedBytes - claimedBytes(entry.record)
+    if (others() + length <= quota) return { kind: 'fits' }
+    const { evictable, reclaimable } = this.#reclaim()
     const left = quota - others() + reclaimable
     if (length > left) {
       const has = `${formatBytes(Math.max(0, left))} can be had of ${formatBytes(quota)}`
       return { kind: 'waits', reason: `disk quota: needs ${formatBytes(length)}, ${has}` }
     }
     for (const other of evictable) {
+      if (other === entry || !isEvictable(other)) continue
       if (others() + length <= quota) break
       await this.#init.evict(other)
     }
@@ -62,15 +58,22 @@ export class DiskQuota {
   async keep(): Promise<void> {
     const quota = this.#init.quotaBytes()
     if (quota === 0) return
-    for (const entry of this.#evictable(undefined)) {
-      if (this.usedBytes <= quota) return
+    for (const entry of this.#reclaim().evictable) {
+      if (!isEvictable(entry)) continue
+      if (this.#init.table.usedBytes <= quota) return
       await this.#init.evict(entry)
     }
   }
 
-  #evictable(except: Entry | undefined): Entry[] {
-    return [...this.#init.entries()]
-      .filter(entry => entry !== except && isEvictable(entry))
+  /** What may go, in the order in which it would, and how much that is. Found out once for each version of the table. */
+  #reclaim(): { evictable: readonly Entry[]; reclaimable: number } {
+    const { table } = this.#init
+    if (this.#found?.version === table.version) return this.#found
+    const evictable = [...table.all()]
+      .filter(isEvictable)
       .sort((a, b) => a.record.lastUsedMs - b.record.lastUsedMs || a.record.order - b.record.order)
+    const reclaimable = evictable.reduce((sum, { record }) => sum + claimedBytes(record), 0)
+    this.#found = { version: table.version, evictable, reclaimable }
+    return this.#found
   }
 }

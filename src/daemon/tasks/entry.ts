@@ -13,6 +13,8 @@ export interface Entry {
   status: GetStatus | undefined
   /** Why the queue holds it back, in words. */
   heldBack: string | undefined
+  /** The table's version when that was found; while it stays there is nothing new. */
+  heldVersion?: number
   /** Totals of earlier transfers of this record in this and former runs. */
   base: { downloaded: number; uploaded: number; wasted: number }
   lastBytes: number
@@ -21,7 +23,10 @@ export interface Entry {
 }
 
 /** Whose turn is first: higher priority, then who came first. Orders are unique, so this is total. */
-export function byTurn(a: Entry, b: Entry): number {
+export function byTurn(
+  a: { record: { priority: number; order: number } },
+  b: { record: { priority: number; order: number } }
+): number {
   return b.record.priority - a.record.priority || a.record.order - b.record.order
 }
 

@@ -1,0 +1,144 @@
+/**
+ * All tasks, and what is asked of them so often that looking through all would cost: who is next, on which place, how much disk is claimed.
+ *
+ * Invariants: the queue is in order of turn; `usedBytes` is the sum of what the records claim; each change of a record that matters here is told by `note`.
+ * A task among ten thousand costs what one among a hundred does. Called by the queue.
+ */
+
+import type { TaskState } from '../schema.ts'
+import { byTurn, claimedBytes, type Entry, isEvictable } from './entry.ts'
+
+/** How a task stood when it was noted last. */
+interface Noted {
+  state: TaskState
+  claimed: number
+  isEvictable: boolean
+  /** As it lies in the queue; undefined: not queued. */
+  turn: { priority: number; order: number } | undefined
+}
+
+export class TaskTable {
+  /**
+   * Goes up whenever the disk's account changes: a claim, or what could be evicted. What was found out about room holds as long as it stays.
+   */
+  version = 0
+  readonly #entries = new Map<string, Entry>()
+  readonly #byRoot = new Map<string, Entry>()
+  readonly #noted = new Map<Entry, Noted>()
+  readonly #active = new Set<Entry>()
+  readonly #queue: Entry[] = []
+  #usedBytes = 0
+  #lastOrder = 0
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** Bytes of disk that downloads take, or will when active ones are complete. */
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** Those that download now. */
+  get active(): ReadonlySet<Entry> {
+    return this.#active
+  }
+
+  /** In order of turn. Changes under the caller. */
+  get queue(): readonly Entry[] {
+    return this.#queue
+  }
+
+  /** An order behind all others. */
+  nextOrder(): number {
+    this.#lastOrder++
+    return this.#lastOrder
+  }
+
+  all(): IterableIterator<Entry> {
+    return this.#entries.values()
+  }
+
+  get(id: string): Entry | undefined {
+    return this.#entries.get(id)
+  }
+
+  ofRoot(root: string): Entry | undefined {
+    return this.#byRoot.get(root)
+  }
+
+  has(entry: Entry): boolean {
+    return this.#noted.has(entry)
+  }
+
+  add(entry: Entry): void {
+    this.#entries.set(entry.record.id, entry)
+    this.#byRoot.set(entry.record.root, entry)
+    this.#noted.set(entry, { state: 'evicted', claimed: 0, isEvictable: false, turn: undefined })
+    this.note(entry)
+  }
+
+  delete(entry: Entry): void {
+    const { id, root } = entry.record
+    const noted = this.#noted.get(entry)
+    if (noted === undefined) return
+    this.#leaveQueue(entry, noted)
+    this.#active.delete(entry)
+    this.#usedBytes -= noted.claimed
+    if (noted.claimed > 0 || noted.isEvictable) this.version++
+    this.#noted.delete(entry)
+    this.#entries.delete(id)
+    if (this.#byRoot.get(root) === entry) this.#byRoot.delete(root)
+  }
+
+  /** State, order, priority, claim, pin or readers of the task may have changed. */
+  note(entry: Entry): void {
+    const noted = this.#noted.get(entry)
+    if (noted === undefined) return
+    const { record } = entry
+    this.#lastOrder = Math.max(this.#lastOrder, record.order)
+    const claimed = claimedBytes(record)
+    const evictable = isEvictable(entry)
+    if (claimed !== noted.claimed || evictable !== noted.isEvictable) this.version++
+    this.#usedBytes += claimed - noted.claimed
+    noted.claimed = claimed
+    noted.isEvictable = evictable
+    if (record.state === 'active' && record.kind === 'get') this.#active.add(entry)
+    else this.#active.delete(entry)
+    const isQueued = record.state === 'queued'
+    const { turn } = noted
+    if (turn?.priority === record.priority && turn.order === record.order && isQueued) return
+    this.#leaveQueue(entry, noted)
+    if (!isQueued) return
+    this.#queue.splice(this.#placeOf(record), 0, entry)
+    noted.turn = { priority: record.priority, order: record.order }
+  }
+
+  /** 1 for who is next; undefined for a task that is not queued. */
+  position(entry: Entry): number | undefined {
+    const turn = this.#noted.get(entry)?.turn
+    return turn === undefined ? undefined : this.#placeOf(turn) + 1
+  }
+
+  #leaveQueue(entry: Entry, noted: Noted): void {
+    if (noted.turn === undefined) return
+    let place = this.#placeOf(noted.turn)
+    // While orders are given out again two may have the same for a moment.
+    while (this.#queue[place] !== entry) place++
+    this.#queue.splice(place, 1)
+    noted.turn = undefined
+  }
+
+  /** How many of the queue have their turn before. By the turns that were noted: the records may have changed since. */
+  #placeOf({ priority, order }: { priority: number; order: number }): number {
+    let low = 0
+    let high = this.#queue.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const other = this.#noted.get(this.#queue[middle] as Entry)?.turn as { priority: number; order: number }
+      if (byTurn({ record: other }, { record: { priority, order } }) < 0) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
