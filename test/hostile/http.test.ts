@@ -101,6 +101,43 @@ describe('the victim of hostile HTTP clients', { timeout: 300_000 }, () => {
     await eventually(async () => (await raw(`${small.url}/v1/tasks`)).status === 200, 'there are places again')
   })
 
+  test('does not stand still for a manifest of 1,000,000 files in a body, and says how to give it', async t => {
+    const rows = Array.from({ length: 1_000_000 }, (_, file) => `{"path":"f${file}","length":0}`)
+    const manifest = (count: number): string =>
+      `{"manifest":{"swarm":1,"hash":"blake3","name":"x","root":"${'0'.repeat(64)}","length":0,"pieceLength":262144,"pieces":[],"files":[${rows.slice(0, count).join()}]}}`
+    const headers = { 'content-type': 'application/json' }
+    /** The longest that the daemon's loop stood still since this was asked for last. */
+    const stallMs = async (): Promise<number> => 1000 * (await metric(daemon, 'nodejs_eventloop_lag_max_seconds'))
+    const post = async (body: string): Promise<{ ms: number; status: number; message: string }> => {
+      await stallMs()
+      const reply = await fetch(`${daemon.url}/v1/tasks`, { method: 'POST', headers, body }).then(
+        async answer => ({ status: answer.status, message: ((await answer.json()) as { message: string }).message }),
+        // Refused before all of it had gone.
+        () => ({ status: 413, message: 'cut off' })
+      )
+      return { ms: await stallMs(), ...reply }
+    }
+    // What the code needs at its first run is no part of it.
+    await post(manifest(5000))
+    const told: string[] = []
+    for (const [count, status] of [
+      [1_000_000, 413],
+      [20_000, 413],
+      [10_000, 422]
+    ] as const) {
+      const reply = await post(manifest(count))
+      assert.equal(reply.status, status, reply.message)
+      told.push(`${count} files ${reply.status}, ${reply.ms.toFixed(0)} ms`)
+      assert.ok(reply.ms < 200, told.join('; '))
+    }
+    const large = await raw(`${daemon.url}/v1/tasks`, {
+      method: 'POST',
+      headers: { ...headers, 'content-length': '20000000' }
+    }).catch(() => undefined)
+    assert.match(large?.body.toString() ?? '', /by its link or URL/)
+    t.diagnostic(`the loop stood still at most: ${told.join('; ')}`)
+  })
+
   test('holds at most 64 MiB for 540 readers that never read, serves one from elsewhere, and ends them', async t => {
     const roomy = await world.process('roomy', { 'max-connections': '700' })
     const path = await world.file('large.bin', 0)

@@ -13,11 +13,11 @@ import { type Caller, mayReach } from '../access/caller.ts'
 import { AddTask, Removed, Task, TaskList, TaskState, UpdateTask } from '../schema.ts'
 import { unsignedManifest } from '../unsigned.ts'
 import { taskEvents } from './events.ts'
-import { newTask } from './new-task.ts'
+import { checkTaskBody, newTask } from './new-task.ts'
 import { Bytes, Empty, Id, type RoutesInit, replies } from './route-parts.ts'
 
 const MAX_EVENT_STREAMS = 64
-/** A manifest in a body: some 100,000 pieces. Larger ones are given by URL, path or link. */
+/** A manifest in a body of the commands of the same user, who may keep their own daemon waiting: some 100,000 pieces. */
 const MAX_TASK_BODY_BYTES = 16 * 1024 * 1024
 
 export const taskRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, init) => {
@@ -32,6 +32,7 @@ export const taskRoutes: FastifyPluginAsyncTypebox<RoutesInit> = async (app, ini
     '/v1/tasks',
     {
       config: { scope: 'get', reach: 'handler', audit: 'task.add' },
+      preParsing: async request => checkTaskBody(request),
       bodyLimit: MAX_TASK_BODY_BYTES,
       schema: {
         tags: ['tasks'],
