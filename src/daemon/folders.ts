@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import type { Manifest } from '../content/manifest.ts'
 import { InvalidManifestError, NotFoundError, StoreError } from '../errors.ts'
 import type { ScanReport } from './schema.ts'
-import { errorBody } from './task-queue.ts'
+import { errorBody } from './tasks/error-body.ts'
 
 export interface FolderScannerInit {
   folders: readonly string[]

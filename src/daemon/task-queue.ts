@@ -1,35 +1,21 @@
-/**
- * What the daemon is asked to have, and in which order it gets it.
- *
- * Invariants: at most `maxActiveDownloads` tasks download at once, the rest wait by priority and then in the order they came; one task
- * per root; a change of state is stored before anybody is told; what was active when the process died is queued again in its old place,
- * what was complete is seeded again. The node does the work; this decides when. Called by the routes, the scan and the composition.
- */
-
-import { randomUUID } from 'node:crypto'
-import { EventEmitter } from 'node:events'
 import { stat } from 'node:fs/promises'
-import { formatLink, isLink, parseLink } from '../content/link.ts'
+import { formatLink, parseLink } from '../content/link.ts'
 import { formatManifest, type Manifest } from '../content/manifest.ts'
-import {
-  ContentChangedError,
-  InvalidOptionsError,
-  NotFoundError,
-  RequestRefusedError,
-  StoreError,
-  SwarmError
-} from '../errors.ts'
-import type { GetStatus, RemoveReport, SwarmNode, Transfer, TransferSnapshot } from '../node/types.ts'
-import { HashingBoard, type OnHashed } from './hashing.ts'
+import { ContentChangedError, NotFoundError, RequestRefusedError, StoreError, type SwarmError } from '../errors.ts'
+import type { GetStatus, RemoveReport, SwarmNode, Transfer } from '../node/types.ts'
+import type { OnHashed } from './hashing.ts'
 import type { LimitsInForce } from './limits.ts'
-import type { AddTask, ErrorBody, Hashing, Task, TaskLimits, TaskState, UpdateTask } from './schema.ts'
+import type { Hashing, Task, TaskState, UpdateTask } from './schema.ts'
 import type { TaskRecord, TaskStore } from './task-store.ts'
+import { Announcer, type QueueListener } from './tasks/announcer.ts'
 import { ContentWatch } from './tasks/content-watch.ts'
 import { Deletion } from './tasks/deletion.ts'
 import { DiskQuota } from './tasks/disk-quota.ts'
-import { byTurn, type Entry } from './tasks/entry.ts'
+import { absorbTotals, byTurn, type Entry, newEntry, recordTotals } from './tasks/entry.ts'
+import { errorBody } from './tasks/error-body.ts'
+import { type NewTask, newRecord } from './tasks/new-task.ts'
 import { TaskTable } from './tasks/task-table.ts'
-import { unsignedLink } from './unsigned.ts'
+import { urlOf, viewTask } from './tasks/task-view.ts'
 
 export interface TaskQueueInit {
   node: SwarmNode
@@ -48,31 +34,6 @@ export interface TaskQueueInit {
   log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
 }
 
-/** What a caller asks for, paths already checked. */
-export interface NewTask {
-  source: { link: string } | { manifest: Manifest } | { seed: string; name?: string; pieceLength?: number }
-  output?: string | undefined
-  only?: string[] | undefined
-  peers?: string[] | undefined
-  origins?: string[] | undefined
-  originLimits?: AddTask['originLimits'] | undefined
-  /** Whether origins at private addresses may be asked. */
-  privateOrigins?: boolean | undefined
-  force?: boolean | undefined
-  priority?: number | undefined
-  pinned?: boolean | undefined
-  paused?: boolean | undefined
-  limits?: Partial<TaskLimits> | undefined
-}
-
-export interface QueueListener {
-  changed: (task: Task) => void
-  removed: (id: string) => void
-  hashing: (hashing: Hashing) => void
-  /** The path is not hashed any more; the task that came of it was told of before. */
-  hashed: (path: string) => void
-}
-
 /** A content that readers can be given. */
 export interface OpenContent {
   readonly manifest: Manifest
@@ -83,9 +44,6 @@ export interface OpenContent {
 }
 
 const PERSIST_INTERVAL_MS = 5000
-/** Those who watch hear of progress within this, and of another state within the next: a program that waits for the end should not wait longer. */
-const CHANGE_INTERVAL_MS = 250
-const STATE_INTERVAL_MS = 5
 /** How many contents are opened at once after a start: each may hash what changed. */
 const RESTORE_AT_ONCE = 2
 /** More tasks than this are refused; each costs memory, announcements and rows. */
@@ -95,21 +53,9 @@ const MAX_ALIASES = 16
 export class TaskQueue {
   readonly #init: TaskQueueInit
   readonly #table = new TaskTable()
-  readonly #events = new EventEmitter()
-  readonly #changed = new Set<Entry>()
   readonly #restoring = new Set<Entry>()
-  readonly #hashing = new HashingBoard({
-    moved: hashing => this.#events.emit('hashing', hashing),
-    over: path => {
-      this.#hashed.add(path)
-      this.#tellSoon()
-    }
-  })
-  /** Paths whose hashing is over, to be told. */
-  readonly #hashed = new Set<string>()
+  readonly #announcer = new Announcer(entry => this.#viewOf(entry))
   readonly #departed = { downloaded: 0, uploaded: 0, wasted: 0 }
-  #changeTimer: NodeJS.Timeout | undefined
-  #changeDueMs = 0
   #housekeeper: NodeJS.Timeout | undefined
   /** Whose record could not be stored. */
   readonly #unsaved = new Set<Entry>()
@@ -125,7 +71,6 @@ export class TaskQueue {
 
   constructor(init: TaskQueueInit) {
     this.#init = init
-    this.#events.setMaxListeners(0)
     this.#deletion = new Deletion({
       ...init,
       close: entry => this.#close(entry),
@@ -174,14 +119,13 @@ export class TaskQueue {
   async stop(): Promise<void> {
     this.#stopping = true
     clearInterval(this.#housekeeper)
-    clearTimeout(this.#changeTimer)
     await this.#watch.stop()
     await this.#pumping
     const entries = [...this.#table.all()]
-    for (const entry of entries) this.#absorbTotals(entry)
+    for (const entry of entries) absorbTotals(entry)
     this.#save(...entries)
     await Promise.all(entries.map(entry => this.#close(entry)))
-    this.#events.removeAllListeners()
+    this.#announcer.stop()
   }
 
   // --- what callers ask ------------------------------------------------------------------------------------------------------
@@ -197,12 +141,12 @@ export class TaskQueue {
           (rank.get(a) ?? 0) - (rank.get(b) ?? 0) ||
           (group(a) === 2 ? b.record.order - a.record.order : a.record.order - b.record.order)
       )
-      .map(entry => this.#view(entry, rank.get(entry)))
+      .map(entry => viewTask(entry, rank.get(entry)))
   }
 
   /** What is being hashed now. */
   hashing(): Hashing[] {
-    return this.#hashing.list()
+    return this.#announcer.hashing.list()
   }
 
   get(id: string): Task {
@@ -236,7 +180,8 @@ export class TaskQueue {
     if (this.#table.size >= MAX_TASKS)
       throw new RequestRefusedError('unavailable', `there are ${MAX_TASKS} tasks already; delete some`)
     const { source } = request
-    if ('seed' in source) return this.#hashing.during(source.seed, onHashed => this.#addSeed(request, source, onHashed, signal))
+    if ('seed' in source)
+      return this.#announcer.hashing.during(source.seed, onHashed => this.#addSeed(request, source, onHashed, signal))
     const manifest = 'manifest' in source ? source.manifest : undefined
     const link = 'link' in source ? parseLink(source.link) : undefined
     const root = manifest?.root ?? (link?.root as string)
@@ -244,7 +189,8 @@ export class TaskQueue {
     if (known !== undefined) return { task: await this.#wishAgain(known, request), created: false }
 
     if (manifest !== undefined) this.#init.store.saveManifest(root, formatManifest(manifest))
-    const record = this.#newRecord(request, {
+    const record = newRecord(request, {
+      order: this.#table.nextOrder(),
       kind: 'get',
       root,
       name: manifest?.name ?? link?.name ?? root.slice(0, 16),
@@ -269,9 +215,17 @@ export class TaskQueue {
     const entry =
       known ??
       this.#insert(
-        this.#newRecord(
+        newRecord(
           { source: { manifest } },
-          { kind, root: manifest.root, name: manifest.name, link: undefined, length: manifest.length, state: 'complete' }
+          {
+            kind,
+            root: manifest.root,
+            name: manifest.name,
+            link: undefined,
+            length: manifest.length,
+            state: 'complete',
+            order: this.#table.nextOrder()
+          }
         )
       )
     this.#init.store.saveManifest(manifest.root, formatManifest(manifest))
@@ -378,9 +332,8 @@ export class TaskQueue {
     this.#departed.uploaded += entry.record.bytesUploaded
     this.#departed.wasted += entry.record.bytesWasted
     this.#table.delete(entry)
-    this.#changed.delete(entry)
     this.#unsaved.delete(entry)
-    this.#events.emit('removed', entry.record.id)
+    this.#announcer.removed(entry)
     this.pump()
   }
 
@@ -456,10 +409,7 @@ export class TaskQueue {
 
   /** Tasks that changed and what is being hashed (each at most four times a second), and what is gone and over. */
   watch(listener: QueueListener): () => void {
-    for (const [event, handler] of Object.entries(listener)) this.#events.on(event, handler)
-    return () => {
-      for (const [event, handler] of Object.entries(listener)) this.#events.off(event, handler)
-    }
+    return this.#announcer.watch(listener)
   }
 
   /** Starts what may start now, and sends back to the queue what may not be active any more. */
@@ -586,7 +536,7 @@ export class TaskQueue {
     if (entry.transfer !== transfer) return
     record.path = transfer.path
     record.length = transfer.manifest.length
-    this.#recordTotals(entry, transfer.snapshot())
+    recordTotals(entry)
     record.finishedMs ??= Date.now()
     record.lastUsedMs = Date.now()
     record.error = undefined
@@ -601,7 +551,7 @@ export class TaskQueue {
   #fail(entry: Entry, err: unknown, transfer: Transfer | undefined): void {
     if (entry.transfer !== transfer || this.#stopping || !this.#table.has(entry)) return
     if (entry.record.state !== 'active' && entry.record.state !== 'complete') return
-    this.#absorbTotals(entry)
+    absorbTotals(entry)
     entry.transfer = undefined
     entry.record.error = errorBody(err)
     this.#setState(entry, 'failed')
@@ -678,7 +628,8 @@ export class TaskQueue {
     const entry =
       known ??
       this.#insert({
-        ...this.#newRecord(request, {
+        ...newRecord(request, {
+          order: this.#table.nextOrder(),
           kind: 'seed',
           root: manifest.root,
           name: manifest.name,
@@ -721,7 +672,7 @@ export class TaskQueue {
         ? new NotFoundError('the content is gone from disk', { path, content: 'changed' })
         : new StoreError('cannot look at the content', path, err)
     })
-    const transfer = await this.#hashing.during(path, onHashed => {
+    const transfer = await this.#announcer.hashing.during(path, onHashed => {
       const { name, pieceLength } = manifest
       if (only === undefined) return this.#init.node.seed(path, { name, pieceLength, onHashed, isOurs })
       const onStatus = ({ done, total }: GetStatus): void => {
@@ -764,49 +715,9 @@ export class TaskQueue {
   }
 
   #insert(record: TaskRecord): Entry {
-    const entry: Entry = {
-      record,
-      transfer: undefined,
-      opening: undefined,
-      status: undefined,
-      heldBack: undefined,
-      base: { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted },
-      lastBytes: -1,
-      lastMovedMs: performance.now(),
-      readers: 0
-    }
+    const entry = newEntry(record)
     this.#table.add(entry)
     return entry
-  }
-
-  #newRecord(request: NewTask, facts: Pick<TaskRecord, 'kind' | 'root' | 'name' | 'link' | 'length' | 'state'>): TaskRecord {
-    const nowMs = Date.now()
-    return {
-      id: randomUUID(),
-      ...facts,
-      order: this.#table.nextOrder(),
-      priority: request.priority ?? 0,
-      pinned: request.pinned ?? false,
-      limits: { downloadBytesPerSecond: 0, uploadBytesPerSecond: 0, ...request.limits },
-      output: request.output,
-      only: request.only,
-      peers: request.peers ?? [],
-      origins: request.origins ?? [],
-      ...(request.originLimits === undefined ? {} : { originLimits: request.originLimits }),
-      privateOrigins: request.privateOrigins === true,
-      force: request.force ?? false,
-      path: undefined,
-      bytesDone: 0,
-      bytesDownloaded: 0,
-      bytesUploaded: 0,
-      bytesWasted: 0,
-      error: undefined,
-      createdMs: nowMs,
-      startedMs: undefined,
-      finishedMs: undefined,
-      lastUsedMs: nowMs,
-      lastModifiedMs: nowMs
-    }
   }
 
   /** Asked again for a root that we have: new peers help, a task that was given up starts anew. */
@@ -847,43 +758,21 @@ export class TaskQueue {
 
   async #close(entry: Entry): Promise<void> {
     entry.opening?.abort()
-    this.#absorbTotals(entry)
+    absorbTotals(entry)
     const { transfer } = entry
     entry.transfer = undefined
     await transfer?.close()
-  }
-
-  /** Takes the transfer's totals over into the record. */
-  #absorbTotals(entry: Entry): void {
-    const snapshot = entry.transfer?.snapshot()
-    if (snapshot === undefined) return
-    this.#recordTotals(entry, snapshot)
-    const { record } = entry
-    entry.base = { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted }
-  }
-
-  #recordTotals(entry: Entry, snapshot: TransferSnapshot): void {
-    const { record, base } = entry
-    if (record.bytesDone !== snapshot.bytesDone) {
-      record.bytesDone = snapshot.bytesDone
-      this.#table.note(entry)
-    }
-    record.bytesDownloaded = base.downloaded + snapshot.bytesDownloaded
-    record.bytesWasted = base.wasted + snapshot.bytesWasted
-    const uploaded = base.uploaded + snapshot.bytesUploaded
-    if (uploaded > record.bytesUploaded) record.lastUsedMs = Date.now()
-    record.bytesUploaded = uploaded
   }
 
   /** Every five seconds: progress to disk, and places of those that stand still to those that wait. */
   #keepHouse(): void {
     const dirty: Entry[] = []
     for (const entry of this.#table.all()) {
-      const snapshot = entry.transfer?.snapshot()
-      if (snapshot === undefined) continue
       const before = entry.record.bytesDone + entry.record.bytesUploaded
-      this.#recordTotals(entry, snapshot)
+      const snapshot = recordTotals(entry)
+      if (snapshot === undefined) continue
       if (entry.record.bytesDone + entry.record.bytesUploaded !== before) dirty.push(entry)
+      this.#table.note(entry)
       if (snapshot.bytesDone !== entry.lastBytes) {
         entry.lastBytes = snapshot.bytesDone
         entry.lastMovedMs = performance.now()
@@ -915,7 +804,7 @@ export class TaskQueue {
     if (state !== 'queued') entry.heldBack = undefined
     this.#table.note(entry)
     this.#save(entry)
-    this.#tell(entry, STATE_INTERVAL_MS)
+    this.#announcer.tellState(entry)
   }
 
   /** Stores what happened by itself. Where the state folder is full that is tried again until it works; what somebody asked for is refused instead. */
@@ -941,96 +830,13 @@ export class TaskQueue {
     })
   }
 
-  #tell(entry: Entry, withinMs = CHANGE_INTERVAL_MS): void {
-    this.#changed.add(entry)
-    this.#tellSoon(withinMs)
-  }
-
-  #tellSoon(withinMs = CHANGE_INTERVAL_MS): void {
-    if (this.#stopping) return
-    const dueMs = performance.now() + withinMs
-    if (this.#changeTimer !== undefined && this.#changeDueMs <= dueMs) return
-    clearTimeout(this.#changeTimer)
-    this.#changeDueMs = dueMs
-    this.#changeTimer = setTimeout(() => {
-      this.#changeTimer = undefined
-      const changed = [...this.#changed]
-      const hashed = [...this.#hashed]
-      this.#changed.clear()
-      this.#hashed.clear()
-      if (this.#events.listenerCount('changed') === 0) return
-      for (const each of changed) this.#events.emit('changed', this.#viewOf(each))
-      // Behind the tasks, so that who watches sees a seed as one or the other all the time.
-      for (const path of hashed) if (!this.#hashing.has(path)) this.#events.emit('hashed', path)
-    }, withinMs)
+  #tell(entry: Entry): void {
+    this.#announcer.tell(entry)
   }
 
   #viewOf(entry: Entry): Task {
-    return this.#view(entry, this.#table.position(entry))
+    const task = viewTask(entry, this.#table.position(entry))
+    this.#table.note(entry)
+    return task
   }
-
-  #view(entry: Entry, place: number | undefined): Task {
-    const { record, transfer, status } = entry
-    const snapshot = transfer?.snapshot()
-    if (snapshot !== undefined) this.#recordTotals(entry, snapshot)
-    const waitingFor = entry.heldBack ?? snapshot?.waitingFor ?? status?.text
-    return {
-      id: record.id,
-      kind: record.kind,
-      root: record.root,
-      name: record.name,
-      state: record.state,
-      position: place ?? null,
-      priority: record.priority,
-      pinned: record.pinned,
-      limits: record.limits,
-      bytesTotal: snapshot?.bytesTotal ?? record.length ?? null,
-      bytesDone: record.bytesDone,
-      pieceCount: snapshot?.pieceCount ?? null,
-      piecesDone: snapshot?.piecesDone ?? null,
-      downloadRate: snapshot?.downloadRate ?? 0,
-      uploadRate: snapshot?.uploadRate ?? 0,
-      etaMs: snapshot?.etaMs ?? null,
-      neighbours: snapshot?.neighbours ?? 0,
-      bytesDownloaded: record.bytesDownloaded,
-      bytesUploaded: record.bytesUploaded,
-      bytesWasted: record.bytesWasted,
-      origin: originView(snapshot),
-      waitingFor: record.state === 'active' || record.state === 'queued' ? (waitingFor ?? null) : null,
-      path: record.path ?? record.output ?? null,
-      link: unsignedLink(transfer?.link() ?? record.link ?? linkOf(record)),
-      url: urlOf(record.root, record.name),
-      error: record.error ?? null,
-      createdMs: record.createdMs,
-      startedMs: record.startedMs ?? null,
-      finishedMs: record.finishedMs ?? null,
-      lastUsedMs: record.lastUsedMs
-    }
-  }
-}
-
-function originView(snapshot: TransferSnapshot | undefined): Task['origin'] {
-  if (snapshot?.origin === undefined) return null
-  return { ...snapshot.origin, urls: snapshot.origin.urls.map(({ url, fault }) => ({ url, fault: fault ?? null })) }
-}
-
-function urlOf(root: string, name: string): string {
-  return `/files/${root}/${encodeURIComponent(name)}`
-}
-
-function linkOf(record: TaskRecord): string {
-  return formatLink({ root: record.root, name: record.name, ...(record.length === undefined ? {} : { length: record.length }) })
-}
-
-/** Anything thrown in the one shape of the API. */
-export function errorBody(err: unknown): ErrorBody {
-  if (err instanceof SwarmError) return { code: err.code, message: err.message, details: { ...err.details } }
-  return { code: 'internal', message: err instanceof Error ? err.message : String(err), details: {} }
-}
-
-/** Reads a `source` of the API that is a link; anything else is a caller's mistake. */
-export function checkLink(text: string): string {
-  if (!isLink(text)) throw new InvalidOptionsError('source is neither a swarm: link nor an http(s) URL', { field: 'source' })
-  parseLink(text)
-  return text
 }

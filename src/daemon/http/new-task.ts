@@ -11,7 +11,7 @@ import type { DaemonOptions } from '../options.ts'
 import { fetchBytes } from '../outbound.ts'
 import { checkPath } from '../paths.ts'
 import type { AddTask } from '../schema.ts'
-import { checkLink, type NewTask } from '../task-queue.ts'
+import { checkLink, type NewTask } from '../tasks/new-task.ts'
 
 const FETCH_TIMEOUT_MS = 30_000
 /** What a client may send of a manifest: together some 50 ms, during which nothing else is done (test/hostile/http.test.ts). */

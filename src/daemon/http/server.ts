@@ -22,7 +22,7 @@ import { httpStatusOf, InvalidOptionsError, NotFoundError, RequestRefusedError, 
 import { type Caller, NOBODY } from '../access/caller.ts'
 import type { AuditLog } from '../audit.ts'
 import type { Refusals } from '../refusals.ts'
-import { errorBody } from '../task-queue.ts'
+import { errorBody } from '../tasks/error-body.ts'
 import { withoutQuery } from '../unsigned.ts'
 import type { Uploads } from '../uploads/multipart.ts'
 import type { TusUploads } from '../uploads/tus.ts'

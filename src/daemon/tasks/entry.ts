@@ -2,7 +2,7 @@
  * A task with what only this run knows of it, and what follows from that alone.
  */
 
-import type { GetStatus, Transfer } from '../../node/types.ts'
+import type { GetStatus, Transfer, TransferSnapshot } from '../../node/types.ts'
 import type { TaskRecord } from '../task-store.ts'
 
 export interface Entry {
@@ -20,6 +20,40 @@ export interface Entry {
   lastBytes: number
   lastMovedMs: number
   readers: number
+}
+
+export function newEntry(record: TaskRecord): Entry {
+  return {
+    record,
+    transfer: undefined,
+    opening: undefined,
+    status: undefined,
+    heldBack: undefined,
+    base: { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted },
+    lastBytes: -1,
+    lastMovedMs: performance.now(),
+    readers: 0
+  }
+}
+
+/** Takes the transfer's totals over into the record; gives them as they are. */
+export function recordTotals({ record, base, transfer }: Entry): TransferSnapshot | undefined {
+  const snapshot = transfer?.snapshot()
+  if (snapshot === undefined) return undefined
+  record.bytesDone = snapshot.bytesDone
+  record.bytesDownloaded = base.downloaded + snapshot.bytesDownloaded
+  record.bytesWasted = base.wasted + snapshot.bytesWasted
+  const uploaded = base.uploaded + snapshot.bytesUploaded
+  if (uploaded > record.bytesUploaded) record.lastUsedMs = Date.now()
+  record.bytesUploaded = uploaded
+  return snapshot
+}
+
+/** The transfer is about to end: the next one counts from here. */
+export function absorbTotals(entry: Entry): void {
+  if (recordTotals(entry) === undefined) return
+  const { record } = entry
+  entry.base = { downloaded: record.bytesDownloaded, uploaded: record.bytesUploaded, wasted: record.bytesWasted }
 }
 
 /** Whose turn is first: higher priority, then who came first. Orders are unique, so this is total. */
