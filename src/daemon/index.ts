@@ -19,6 +19,7 @@ import type { SwarmNode } from '../node/types.ts'
 import { Access } from './access/access.ts'
 import { newSecret } from './access/secrets.ts'
 import { AuditLog } from './audit.ts'
+import { Bans } from './bans.ts'
 import { FolderScanner } from './folders.ts'
 import { followCertificate, listen, openTls } from './http/listen.ts'
 import { buildServer } from './http/server.ts'
@@ -84,7 +85,9 @@ export async function startDaemon(
         `${node.identityTakenBy} has this state folder's identity: until a restart this node is another peer`
       )
     node.setLimits(limits.inForce)
+    const bans = new Bans((facts, message) => log.warn(facts, message))
     const queue = new TaskQueue({
+      onPeer: (change, root) => bans.record(change, root),
       node,
       store,
       parseManifest,
@@ -128,7 +131,7 @@ export async function startDaemon(
 
     let stopping = false
     const localSecret = newSecret()
-    const metrics = new DaemonMetrics({ node, queue, limits })
+    const metrics = new DaemonMetrics({ node, queue, limits, bans })
     const refusals = new Refusals(metrics.registry, log)
     undo.unshift(() => refusals.stop())
     const audit =

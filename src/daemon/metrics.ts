@@ -7,8 +7,16 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { SwarmNode } from '../node/types.ts'
+import type { Bans } from './bans.ts'
 import type { LimitBoard } from './limits.ts'
 import type { TaskQueue } from './task-queue.ts'
+
+interface MetricsInit {
+  node: Pick<SwarmNode, 'uploads' | 'refusals'>
+  queue: TaskQueue
+  limits: LimitBoard
+  bans: Bans
+}
 
 export class DaemonMetrics {
   readonly registry = new Registry()
@@ -16,7 +24,7 @@ export class DaemonMetrics {
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #gatewayBytes: Counter
 
-  constructor({ node, queue, limits }: { node: Pick<SwarmNode, 'uploads' | 'refusals'>; queue: TaskQueue; limits: LimitBoard }) {
+  constructor({ node, queue, limits, bans }: MetricsInit) {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     this.#requests = new Histogram({
@@ -81,6 +89,15 @@ export class DaemonMetrics {
       registers,
       collect() {
         for (const [kind, count] of node.refusals()) this.set({ kind }, count)
+      }
+    })
+    new Gauge({
+      name: 'swarm_bans_total',
+      help: 'Peers that were banned, by reason',
+      labelNames: ['reason'],
+      registers,
+      collect() {
+        for (const [reason, count] of Object.entries(bans.counts)) this.set({ reason }, count)
       }
     })
     const counter = (

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { formatLink, parseLink } from '../content/link.ts'
 import { formatManifest, type Manifest } from '../content/manifest.ts'
 import { ContentChangedError, NotFoundError, RequestRefusedError, StoreError, type SwarmError } from '../errors.ts'
-import type { GetStatus, RemoveReport, SwarmNode, Transfer } from '../node/types.ts'
+import type { GetStatus, RemoveReport, SwarmNode, Transfer, TransferEvents } from '../node/types.ts'
 import type { OnHashed } from './hashing.ts'
 import type { LimitsInForce } from './limits.ts'
 import type { Hashing, Task, TaskState, UpdateTask } from './schema.ts'
@@ -31,6 +31,8 @@ export interface TaskQueueInit {
   quotaBytes: () => number
   /** An active task without a new byte for this long lets the next one have its place, in milliseconds. */
   stallMs: number
+  /** A peer came, left or was banned. */
+  onPeer?: (change: TransferEvents['peer'], root: string) => void
   log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
 }
 
@@ -525,6 +527,7 @@ export class TaskQueue {
     const { limits } = entry.record
     if (limits.downloadBytesPerSecond > 0 || limits.uploadBytesPerSecond > 0) transfer.setLimits(limits)
     transfer.on('progress', () => this.#tell(entry))
+    transfer.on('peer', change => this.#init.onPeer?.(change, transfer.root))
     transfer.on('warning', warning => {
       this.#init.log.warn({ root: transfer.root, ...warning }, 'transfer warning')
       if (warning.code === 'content_changed' && entry.record.state === 'complete') this.#loseContent(entry)

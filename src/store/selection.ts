@@ -84,10 +84,17 @@ export class Selection {
   }
 }
 
+/** Not by a pattern, which would try each of many slashes as the first of the last ones. */
+function withoutSlashes(glob: string): string {
+  let end = glob.length
+  while (end > 0 && glob[end - 1] === '/') end--
+  return glob.slice(0, end)
+}
+
 function predicateOf(only: Only): (path: string) => boolean {
   if (typeof only === 'function') return only
   try {
-    const globs = only.map(glob => glob.replace(/^\.\//, '').replace(/\/+$/, ''))
+    const globs = only.map(glob => withoutSlashes(glob.replace(/^\.\//, '')))
     const isMatch = picomatch([...globs, ...globs.map(glob => `${glob}/**`)], { dot: true })
     return path => isMatch(path)
   } catch (cause) {
