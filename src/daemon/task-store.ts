@@ -214,7 +214,8 @@ function openStore(path: string, copyPath: string): { db: DatabaseSync; loss: St
       const message = `another daemon uses the state folder of ${path}; stop it or give --state-dir`
       throw new InvalidOptionsError(message, { path }, err)
     }
-    throw new StoreError('cannot open the task store', path, storeFault(path, err))
+    const fault = storeFault(path, err)
+    throw fault instanceof StoreError ? fault : new StoreError('cannot open the task store', path, err)
   }
 }
 

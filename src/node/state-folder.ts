@@ -6,9 +6,10 @@
  */
 
 import { closeSync, openSync } from 'node:fs'
-import { chmod, lstat, mkdir, readdir } from 'node:fs/promises'
+import { chmod, lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StoreError } from '../errors.ts'
+import { makeFolder } from '../store/disk.ts'
 
 const OTHERS = 0o077
 /** Hash cache, resume state and the like are one folder deep; nothing of ours is deeper than this. */
@@ -17,10 +18,11 @@ const MAX_DEPTH = 4
 /** Makes the folder, or closes the one that is there to others. Throws `StoreError` where that cannot be done. */
 export async function openStateFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeFolder(path, 0o700)
     // Windows keeps the profile's folders to their user, and has no such bits.
     if (process.platform !== 'win32') await tighten(path, 0)
   } catch (err) {
+    if (err instanceof StoreError) throw err
     throw new StoreError('cannot keep the state folder to this user (0700, files 0600); give another --state-dir', path, err)
   }
 }

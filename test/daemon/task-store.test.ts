@@ -161,6 +161,34 @@ test('a full state folder refuses changes with ENOSPC, and takes them again when
   }
 })
 
+test('a daemon that starts in a state folder that is read-only or full ends with 5 and says which', async t => {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return t.skip('needs root on Linux to mount a small file system')
+  const folder = await tempFolder(t)
+  const mount = join(folder, 'mount')
+  await mkdir(mount)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'swarm-test', mount])
+  const start = (): ReturnType<typeof swarm> =>
+    swarm([
+      ...['daemon', '--http', '127.0.0.1:0', '--no-mdns', '--no-dht', '--listen', '/ip4/127.0.0.1/tcp/0'],
+      ...['--state-dir', join(mount, 'state'), '--complete-dir', join(folder, 'c'), '--incomplete-dir', join(folder, 'i')]
+    ])
+  try {
+    execFileSync('mount', ['-o', 'remount,ro', mount])
+    const readOnly = await start()
+    assert.equal(readOnly.code, 5)
+    assert.match(readOnly.stderr, /cannot create folder: .*state \(EROFS\)/)
+    execFileSync('mount', ['-o', 'remount,rw', mount])
+    await mkdir(join(mount, 'state'))
+    await writeFile(join(mount, 'ballast'), Buffer.alloc(2_000_000)).catch(() => {})
+    const full = await start()
+    assert.equal(full.code, 5)
+    assert.match(full.stderr, /the state folder is full; make room there: .* \(ENOSPC\)/)
+    for (const { stderr } of [readOnly, full]) assert.doesNotMatch(stderr, /\n\s+at /, 'no stack')
+  } finally {
+    execFileSync('umount', ['-l', mount])
+  }
+})
+
 test('a daemon whose store and copy are lost adopts the downloads that are still on disk, and its status says so', async () => {
   const world = await World.open()
   try {
