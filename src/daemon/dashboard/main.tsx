@@ -119,6 +119,9 @@ function LogIn({ onDone }: { onDone: () => void }) {
         <button type="submit" class="primary">
           Enter
         </button>
+        <p>
+          On its machine <code>swarm dashboard</code> logs you in.
+        </p>
         <p class="error" role="alert">
           {problem}
         </p>
