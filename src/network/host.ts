@@ -30,9 +30,11 @@ import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
 import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { AddressWatch } from './address-watch.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
 import { ClockWatch } from './clock-watch.ts'
+import { DhtGuard } from './dht-guard.ts'
 import { DhtRouter, NoRouter } from './dht-router.ts'
 import { Gossip, gossipsubOptions } from './gossip.ts'
 import { GossipGate } from './gossip-gate.ts'
@@ -44,7 +46,7 @@ import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
 import { Refusals } from './limits/refusals.ts'
-import { addressOf } from './limits/remote-address.ts'
+import { addressOf, fromOf } from './limits/remote-address.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
 import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
 import { keepPeersInMemory } from './peer-table.ts'
@@ -115,7 +117,8 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
     isLinked: peer => host?.isLinked(peer) === true
   })
   const gossipGate = new GossipGate(refusals)
-  const guards: Guards = { bans, refusals, gossipGate, connectionGater: gaterOf(bans, doorkeeper, refusals) }
+  const records = new RecordStore(peer => fromOf(node.getConnections(peerIdFromString(peer))[0]))
+  const guards: Guards = { bans, refusals, gossipGate, records, connectionGater: gaterOf(bans, doorkeeper, refusals) }
   const node = await createNode(resolved, guards)
   let host: Libp2pHost | undefined
   try {
@@ -134,10 +137,11 @@ interface Guards {
   readonly bans: Bans
   readonly refusals: Refusals
   readonly gossipGate: GossipGate
+  readonly records: RecordStore
   readonly connectionGater: ConnectionGater
 }
 
-async function createNode(options: HostOptions, { connectionGater, refusals, gossipGate }: Guards) {
+async function createNode(options: HostOptions, { connectionGater, refusals, gossipGate, records }: Guards) {
   const logger = loggerUnlessWanted()
   return createLibp2p({
     ...(logger === undefined ? {} : { logger }),
@@ -158,7 +162,7 @@ async function createNode(options: HostOptions, { connectionGater, refusals, gos
     // heartbeat.ts does it for less.
     connectionMonitor: { enabled: false },
     connectionGater,
-    datastore: new RecordStore(),
+    datastore: records,
     services: {
       // Libp2pHost starts it, once for each peer.
       identify: identify({ runOnConnectionOpen: false }),
@@ -166,7 +170,7 @@ async function createNode(options: HostOptions, { connectionGater, refusals, gos
       ping: ping(),
       internals: ({ addressManager, logger, events }: Internals): Internals => ({ addressManager, logger, events }),
       pubsub: gossipsub(gossipsubOptions(gossipGate)),
-      ...(options.dht ? { dht: restingDht(options) } : {})
+      ...(options.dht ? { dht: restingDht(options, new DhtGuard(refusals)) } : {})
     }
   })
 }
@@ -216,6 +220,7 @@ class Libp2pHost implements Host {
   #heartbeat: Heartbeat | undefined
   #discovery: Promise<(PeerDiscovery & Startable) | undefined> | undefined
   #addressTimer: NodeJS.Timeout | undefined
+  #addressWatch: AddressWatch | undefined
   #stopped: Promise<void> | undefined
 
   constructor(node: Node, options: HostOptions, { bans, refusals, gossipGate }: Guards) {
@@ -353,6 +358,8 @@ class Libp2pHost implements Host {
     }
     look()
     this.#addressTimer = setInterval(look, ADDRESS_CHECK_MS).unref()
+    const connections = () => this.#node.getConnections()
+    this.#addressWatch = new AddressWatch({ connections, onChange: look, log: this.#options.log })
   }
 
   /** mDNS, after the start: it costs a module to load and nobody waits for it. Never rejects. */
@@ -463,6 +470,7 @@ class Libp2pHost implements Host {
     this.#dhtRouter?.stop()
     this.#refusals.stop()
     clearInterval(this.#addressTimer)
+    this.#addressWatch?.stop()
     this.#links.closeAll('leaving')
     await (await this.#discovery)?.stop()
     await this.#node.stop()

