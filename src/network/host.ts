@@ -1,31 +1,14 @@
 /**
- * The one place that composes libp2p: transport, encryption, multiplexing, DHT, gossip and LAN discovery, behind the plain interface of
- * types.ts.
+ * libp2p (composed in libp2p-node.ts) and LAN discovery behind the plain interface of types.ts.
  *
  * Invariants: at most one link per peer and root (links.ts); a banned peer is neither dialled nor accepted nor kept; nothing that a
  * remote does can throw outside of its own stream. Called by the node, which creates one host per process.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
-import { gossipsub } from '@libp2p/gossipsub'
-import { identify, identifyPush } from '@libp2p/identify'
-import type {
-  Connection,
-  ConnectionGater,
-  Libp2pEvents,
-  PeerDiscovery,
-  PeerId,
-  Startable,
-  Stream,
-  TypedEventTarget
-} from '@libp2p/interface'
-import type { MulticastDNSComponents } from '@libp2p/mdns'
+import type { Connection, PeerDiscovery, PeerId, Startable, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
@@ -33,15 +16,11 @@ import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/mes
 import { AddressWatch } from './address-watch.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './bootstrap.ts'
-import { ClockWatch } from './clock-watch.ts'
-import { DhtGuard } from './dht-guard.ts'
 import { DhtRouter, NoRouter } from './dht-router.ts'
-import { Gossip, gossipsubOptions } from './gossip.ts'
+import { Gossip } from './gossip.ts'
 import { GossipGate } from './gossip-gate.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { loadIdentity } from './identity.ts'
-import { restingDht } from './kad.ts'
-import { lateNoise } from './late-noise.ts'
+import { createLibp2pNode, DIAL_TIMEOUT_MS, type Guards, type Libp2pNode } from './libp2p-node.ts'
 import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
@@ -52,10 +31,7 @@ import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
 import { keepPeersInMemory } from './peer-table.ts'
 import { PieceListDesk } from './piece-list-desk.ts'
 import { fetchPieceList, servePieceList } from './piece-list-fetch.ts'
-import { loggerUnlessWanted } from './quiet-logger.ts'
 import { RecordStore } from './record-store.ts'
-import { rawTls } from './transport/raw-tls.ts'
-import { yamux } from './transport/yamux.ts'
 import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
 import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './withdrawal.ts'
 
@@ -78,17 +54,10 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   warn: () => {}
 }
 
-/** Largest receive window of one stream: fills a 1 Gbit/s link up to 130 ms away. It is no memory: a link takes bytes as they come. */
-const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
-const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
-const MAX_MUXED_STREAMS = 1024
 /** Of what a peer says of where it listens. */
 const MAX_ADDRESSES_TOLD = 8
-const DIAL_TIMEOUT_MS = 10_000
 /** Before each time that a peer is asked who it is, as long as it does not answer. */
 const IDENTIFY_PAUSES_MS = [0, 1000, 5000, 20_000]
-/** Those that give way to others take a moment to be gone. */
-const CONNECTIONS_BEING_CLOSED = 64
 const LINK_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
@@ -119,7 +88,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   const gossipGate = new GossipGate(refusals)
   const records = new RecordStore(peer => fromOf(node.getConnections(peerIdFromString(peer))[0]))
   const guards: Guards = { bans, refusals, gossipGate, records, connectionGater: gaterOf(bans, doorkeeper, refusals) }
-  const node = await createNode(resolved, guards)
+  const node = await createLibp2pNode(resolved, guards)
   let host: Libp2pHost | undefined
   try {
     keepPeersInMemory(node.peerStore, { self: node.peerId, events: node.services.internals.events })
@@ -132,80 +101,12 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
   }
 }
 
-/** What keeps strangers within bounds. */
-interface Guards {
-  readonly bans: Bans
-  readonly refusals: Refusals
-  readonly gossipGate: GossipGate
-  readonly records: RecordStore
-  readonly connectionGater: ConnectionGater
-}
-
-async function createNode(options: HostOptions, { connectionGater, refusals, gossipGate, records }: Guards) {
-  const logger = loggerUnlessWanted()
-  return createLibp2p({
-    ...(logger === undefined ? {} : { logger }),
-    privateKey: await loadIdentity(options.stateDir),
-    start: false,
-    addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
-    transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
-    // The dialler's order wins; noise is always there for peers that have nothing else.
-    connectionEncrypters: options.encryption === 'noise' ? [lateNoise()] : [await loadTls(options, refusals), lateNoise()],
-    streamMuxers: [muxer(options, refusals)],
-    connectionManager: {
-      // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse everybody, whoever holds the connections.
-      maxConnections: options.maxConnections + CONNECTIONS_BEING_CLOSED,
-      maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
-      inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
-      dialTimeout: DIAL_TIMEOUT_MS
-    },
-    // heartbeat.ts does it for less.
-    connectionMonitor: { enabled: false },
-    connectionGater,
-    datastore: records,
-    services: {
-      // Libp2pHost starts it, once for each peer.
-      identify: identify({ runOnConnectionOpen: false }),
-      identifyPush: identifyPush(),
-      ping: ping(),
-      internals: ({ addressManager, logger, events }: Internals): Internals => ({ addressManager, logger, events }),
-      pubsub: gossipsub(gossipsubOptions(gossipGate)),
-      ...(options.dht ? { dht: restingDht(options, new DhtGuard(refusals)) } : {})
-    }
-  })
-}
-
-/** Parts of libp2p that have no other door. */
-type Internals = MulticastDNSComponents & { events: TypedEventTarget<Libp2pEvents> }
-
-type Node = Awaited<ReturnType<typeof createNode>>
-
-async function loadTls({ fastPaths, log, warn }: HostOptions, refusals: Refusals) {
-  if (!fastPaths) return (await import('@libp2p/tls')).tls()
-  const clock = new ClockWatch(warn)
-  return rawTls({
-    log,
-    onClockDifference: (ms, connection) => clock.handleDifference(ms, connection),
-    onRefused: connection => refusals.count('certificate', addressOf(connection))
-  })
-}
-
-function muxer(options: HostOptions, refusals: Refusals) {
-  const streams = { maxInboundStreams: MAX_MUXED_STREAMS, maxOutboundStreams: MAX_MUXED_STREAMS }
-  if (options.fastPaths) {
-    const onFlood = (connection: object) => refusals.count('stream-flood', addressOf(connection))
-    return yamux({ ...streams, maxWindowBytes: MAX_STREAM_WINDOW_BYTES, maxWriteBufferBytes: MAX_WRITE_BUFFER_BYTES, onFlood })
-  }
-  const streamOptions = { maxReadBufferLength: MAX_STREAM_WINDOW_BYTES, maxWriteBufferLength: MAX_WRITE_BUFFER_BYTES }
-  return stockYamux({ ...streams, streamOptions })
-}
-
 class Libp2pHost implements Host {
   readonly peer: string
   readonly router: Router
   readonly buffers: BufferPool
 
-  readonly #node: Node
+  readonly #node: Libp2pNode
   readonly #options: HostOptions
   readonly #bans: Bans
   readonly #refusals: Refusals
@@ -223,7 +124,7 @@ class Libp2pHost implements Host {
   #addressWatch: AddressWatch | undefined
   #stopped: Promise<void> | undefined
 
-  constructor(node: Node, options: HostOptions, { bans, refusals, gossipGate }: Guards) {
+  constructor(node: Libp2pNode, options: HostOptions, { bans, refusals, gossipGate }: Guards) {
     this.#node = node
     this.#options = options
     this.#bans = bans
