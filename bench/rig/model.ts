@@ -23,6 +23,7 @@ export function simulateSeconds(experiment: Experiment): number | undefined {
     uplink,
     downlink: experiment.symmetric ? uplink : 0,
     latencyMs: LATENCY_MS,
+    links: 'queued',
     scenario: experiment.symmetric ? 'symmetric-caps' : 'flash-crowd',
     seed: String(experiment.seed),
     isChecked: false,

@@ -213,6 +213,8 @@ export const OPTIONS = {
   size: () => option('--size <size>', 'of the content, such as 1GiB (default: 1GiB)', size),
   uplink: () => option('--uplink <rate>', 'of each node, such as 100mbit (default: 100mbit)', rate),
   downlink: () => option('--downlink <rate>', 'of each node (default: no limit)', rate),
+  links: (names: readonly string[]) =>
+    option('--links <model>', 'whole pieces one after another, or packets through queues (default: simple)').choices([...names]),
   seederUplink: () => option('--seeder-uplink <rate>', 'of the seeder (default: that of the others)', rate),
   misbehaving: () =>
     option(

@@ -171,6 +171,7 @@ function buildProgram(json: boolean, execute: Runner): Command {
     .addOption(OPTIONS.uplink())
     .addOption(OPTIONS.downlink())
     .addOption(OPTIONS.seederUplink())
+    .addOption(OPTIONS.links(['simple', 'queued']))
     .addOption(OPTIONS.originRate())
     .addOption(OPTIONS.latency())
     .addOption(OPTIONS.jitter())

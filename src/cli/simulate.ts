@@ -8,7 +8,7 @@ import { writeFile } from 'node:fs/promises'
 import { StoreError, SwarmError } from '../errors.ts'
 import { type Comparison, compareBeside } from '../sim/beside.ts'
 import { parseMisbehaving } from '../sim/misbehaving.ts'
-import { parseEngineOptions, resolveSimulationOptions, type SimulationOptions } from '../sim/options.ts'
+import { type LinksModel, parseEngineOptions, resolveSimulationOptions, type SimulationOptions } from '../sim/options.ts'
 import { commandOf, Simulation, SimulationFailure, type SimulationResult } from '../sim/run.ts'
 import type { ScenarioName } from '../sim/scenario-names.ts'
 import { formatDuration } from '../util/sizes.ts'
@@ -22,6 +22,7 @@ export interface SimulateFlags extends CommonFlags {
   uplink?: number
   downlink?: number
   seederUplink?: number
+  links?: LinksModel
   originRate?: number
   latency?: number
   jitter?: number
@@ -41,6 +42,7 @@ export async function simulate(flags: SimulateFlags, ui: Ui): Promise<number> {
     uplink: flags.uplink,
     downlink: flags.downlink,
     seederUplink: flags.seederUplink,
+    links: flags.links,
     originRate: flags.originRate,
     latencyMs: flags.latency,
     jitter: flags.jitter,

@@ -10,6 +10,9 @@ import { SCENARIO_NAMES, type ScenarioName } from './scenario-names.ts'
 
 export { parseEngineOptions } from '../engine/options.ts'
 
+export const LINKS_MODELS = ['simple', 'queued'] as const
+export type LinksModel = (typeof LINKS_MODELS)[number]
+
 export interface SimulationOptions {
   /** Leechers; a seeder comes on top. 1..100000. @default 100 */
   readonly nodes: number
@@ -29,6 +32,8 @@ export interface SimulationOptions {
   readonly latencyMs: number
   /** Largest deviation of a delay, as a share of it. 0..1. @default 0.2 */
   readonly jitter: number
+  /** How links are modelled: whole pieces one after another, or packets through queues, which costs ten times as much. @default 'simple' */
+  readonly links: LinksModel
   /** @default 'flash-crowd' */
   readonly scenario: ScenarioName
   /** Peers that play roles, on top of the scenario's. @default [] */
@@ -55,6 +60,7 @@ export const DEFAULT_SIMULATION_OPTIONS: SimulationOptions = {
   originRate: 0,
   latencyMs: 10,
   jitter: 0.2,
+  links: 'simple',
   scenario: 'flash-crowd',
   misbehaving: [],
   seed: '1',
@@ -79,6 +85,7 @@ export function resolveSimulationOptions(options: Partial<SimulationOptions>): S
   check('originRate', resolved.originRate, resolved.originRate >= 0)
   check('latencyMs', resolved.latencyMs, resolved.latencyMs >= 0 && resolved.latencyMs <= 60_000)
   check('jitter', resolved.jitter, resolved.jitter >= 0 && resolved.jitter <= 1)
+  check('links', resolved.links, LINKS_MODELS.includes(resolved.links))
   check('scenario', resolved.scenario, SCENARIO_NAMES.includes(resolved.scenario))
   check('deadlineMs', resolved.deadlineMs, resolved.deadlineMs >= 0)
   return resolved

@@ -245,6 +245,7 @@ export function commandOf(options: SimulationOptions): string {
     `--uplink ${uplink}B/s${downlink === 0 ? '' : ` --downlink ${downlink}B/s`} --latency ${latencyMs}ms --jitter ${jitter}`,
     ...(options.seederUplink === 0 ? [] : [`--seeder-uplink ${options.seederUplink}B/s`]),
     ...(options.originRate === 0 ? [] : [`--origin-rate ${options.originRate}B/s`]),
+    ...(options.links === 'simple' ? [] : [`--links ${options.links}`]),
     ...(options.misbehaving.length === 0 ? [] : [`--misbehaving ${formatMisbehaving(options.misbehaving)}`]),
     ...Object.entries(engine).map(([name, value]) => `--engine ${name}=${value}`),
     ...(options.isChecked ? [] : ['--no-check'])

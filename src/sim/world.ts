@@ -22,6 +22,7 @@ import { Disk } from './disk.ts'
 import { Engines } from './engines.ts'
 import { Latency } from './latency.ts'
 import type { Links } from './links/links.ts'
+import { QueuedLinks } from './links/queued.ts'
 import { SimpleLinks } from './links/simple.ts'
 import { Machine, type MachineSpec } from './machine.ts'
 import type { SimulationOptions } from './options.ts'
@@ -73,7 +74,8 @@ export class World {
     const disk = new Disk(schedule, engines, this.geometry, verifyRandom, peer => this.#recordCompleted(peer))
     this.#schedule = schedule
     this.#engines = engines
-    this.links = new SimpleLinks({ schedule, engines, disk, recordSent: peer => this.onSent(peer) })
+    const LinksClass = options.links === 'queued' ? QueuedLinks : SimpleLinks
+    this.links = new LinksClass({ schedule, engines, disk, recordSent: peer => this.onSent(peer) })
     this.origin = new Origin(options, { schedule, engines, disk, geometry: this.geometry })
     const crowd = this.#crowd
     const dropQueued = (from: SimPeer, to: SimPeer): void => this.links.drop(from, to)
