@@ -82,13 +82,17 @@ export class DaemonMetrics {
         for (const [name, value] of Object.entries(limits.inForce)) this.set({ name }, value as number)
       }
     })
-    new Gauge({
+    const refused = new Map<string, number>()
+    new Counter({
       name: 'swarm_network_refusals_total',
       help: 'Connections, streams, messages and records of peers that were refused, by kind',
       labelNames: ['kind'],
       registers,
       collect() {
-        for (const [kind, count] of node.refusals()) this.set({ kind }, count)
+        for (const [kind, count] of node.refusals()) {
+          this.inc({ kind }, count - (refused.get(kind) ?? 0))
+          refused.set(kind, count)
+        }
       }
     })
     new Gauge({
