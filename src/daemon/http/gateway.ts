@@ -15,7 +15,7 @@ import { NotFoundError, RangeNotSatisfiableError } from '../../errors.ts'
 import type { OpenContent, TaskQueue } from '../task-queue.ts'
 import { addressGroup, callerAddress } from './address-group.ts'
 import { type ByteRange, chooseRanges, evaluateConditions, ifRangeHolds } from './ranges.ts'
-import type { ReaderGate, Turn } from './reader-gate.ts'
+import { type ReaderGate, STALL_MS, type Turn } from './reader-gate.ts'
 
 /** A file within a content: [offset, offset + length). */
 interface ServedFile {
@@ -177,14 +177,15 @@ async function sendParts(
         if (isBegun) return
         isBegun = true
         begin()
-        if (head !== undefined) await write(raw, head)
+        if (head !== undefined) await writeBetween(raw, head)
       }
       const [start, end] = [file.offset + range.start, file.offset + range.end]
       for (let at = start; at < end; )
         at = await sendTurn(raw, transfer, { start: at, end }, await meter.gate.take(asked), { prelude, took })
       await prelude()
     }
-    raw.end(tail)
+    if (tail !== undefined) await writeBetween(raw, tail)
+    raw.end()
   } catch (err) {
     if (!reply.sent && !left.signal.aborted) {
       for (const name of OF_THE_CONTENT) void reply.removeHeader(name)
@@ -236,6 +237,14 @@ async function sendTurn(
     turn.end()
   }
   return at
+}
+
+/** What is between contents needs no turn; who does not take it is ended all the same. */
+async function writeBetween(raw: ServerResponse, bytes: Uint8Array): Promise<void> {
+  // Node ends a connection whose time is over when nobody else listens for that.
+  raw.socket?.setTimeout(STALL_MS)
+  await write(raw, bytes)
+  raw.socket?.setTimeout(0)
 }
 
 /** Resolves when the operating system took the bytes; rejects when the connection ended. */
