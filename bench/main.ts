@@ -22,13 +22,14 @@ import {
   webtorrent
 } from './suite/contestants.ts'
 import { COST_WORKLOADS } from './suite/cost-workloads.ts'
+import { CROWD_WORKLOADS } from './suite/crowd-workloads.ts'
 import { Scope } from './suite/measure.ts'
 import { makeFile, makeFolder, type Payload } from './suite/payload.ts'
 import { comparison, describe, fillRatios, markdown, table } from './suite/report.ts'
 import { describeMachine, mergeResults, type Results, type Row, readResults, type Sample } from './suite/results.ts'
 import { checkTools, mktorrentVersion, WORKLOADS as TRANSFERS, type Workload } from './suite/workloads.ts'
 
-const WORKLOADS: readonly Workload[] = [...TRANSFERS, ...COST_WORKLOADS]
+const WORKLOADS: readonly Workload[] = [...TRANSFERS, ...CROWD_WORKLOADS, ...COST_WORKLOADS]
 
 const OPTIONS = {
   only: { type: 'string' },

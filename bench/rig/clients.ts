@@ -167,7 +167,13 @@ export const libtorrentClient: Client = {
   leecher(context, host) {
     const shared = (name: string): string => join(context.lab.sharedInside, name)
     return {
-      argv: ['/usr/bin/python3', here('libtorrent_peer.py'), shared('payload.torrent'), host.inside(''), shared(START_NAME)]
+      argv: [
+        '/usr/bin/python3',
+        here('libtorrent_peer.py'),
+        shared('payload.torrent'),
+        host.inside(''),
+        context.cold ? '/' : shared(START_NAME)
+      ]
     }
   },
   interpret: interpretScript

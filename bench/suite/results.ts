@@ -13,6 +13,9 @@ export interface Sample {
   readonly bytesPerSecond?: number
   /** Processor time of all processes, per GiB of payload. */
   readonly cpuSecondsPerGib?: number
+  /** In a crowd: of one receiver, and the time in multiples of the least that its uplinks allow. */
+  readonly cpuSecondsPerNode?: number
+  readonly toBound?: number
   /** The same for an idle process: share of one core. */
   readonly coreShare?: number
   readonly seederPeakBytes?: number
