@@ -65,7 +65,7 @@ export interface FileStore extends PieceStore {
   readonly path: string
   /** Bytes of the wanted files. */
   readonly wantedBytes: number
-  /** Whether the content is in place under its final name. */
+  /** In place under its final name. */
   readonly isFinished: boolean
   /** Forces written pieces to disk and saves the state. Throws `StoreError`. */
   flush(): Promise<void>
@@ -379,8 +379,6 @@ export class DownloadStore implements FileStore {
       await this.#release()
     })
   }
-
-  // -- files --------------------------------------------------------------------------------------------------------------
 
   #isComplete(): boolean {
     for (const piece of this.wanted.ones()) if (!this.#have.get(piece)) return false
