@@ -3,7 +3,7 @@
  */
 
 import { InvalidOptionsError } from '../errors.ts'
-import type { Limits } from './types.ts'
+import type { Limits } from './contract.ts'
 
 export interface EngineOptions extends Limits {
   /**

@@ -1,6 +1,5 @@
 /**
- * A set of neighbour slots, a bit each, so that "which of all neighbours" is a few operations on words that lie side by side. Used by neighbour.ts
- * and uploader.ts.
+ * A set of neighbour slots, one bit each: questions about all neighbours become a few operations on adjacent words.
  */
 
 export class SlotSet {
@@ -30,7 +29,7 @@ export class SlotSet {
   /** How many slots are in it. */
   get size(): number {
     let size = 0
-    for (const word of this.#words) for (let rest = word; rest !== 0; rest &= rest - 1) size++
+    for (const word of this.#words) size += countBits(word)
     return size
   }
 
@@ -39,4 +38,15 @@ export class SlotSet {
     if (isIn) this.add(slot)
     else this.delete(slot)
   }
+}
+
+/** The place of the lowest bit that is set; `bits` is not 0. */
+export function lowestBit(bits: number): number {
+  return 31 - Math.clz32(bits & -bits)
+}
+
+export function countBits(bits: number): number {
+  let count = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++
+  return count
 }

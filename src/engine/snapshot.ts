@@ -1,6 +1,6 @@
 /** What {@link Swarm.snapshot} says: plain data for CLI, API, dashboard and simulator alike. */
 
-import type { PeerKey } from './types.ts'
+import type { PeerKey } from './contract.ts'
 
 export interface SwarmSnapshot {
   readonly pieceCount: number

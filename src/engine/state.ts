@@ -8,10 +8,12 @@
 import type { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { Message } from '../wire/messages.ts'
-import { type Neighbour, NeighbourMarks } from './neighbour.ts'
+import type { Output, PeerKey } from './contract.ts'
+import { NeighbourMarks } from './marks.ts'
+import type { Neighbour } from './neighbour.ts'
 import type { EngineOptions } from './options.ts'
-import { PieceTable } from './piece-table.ts'
-import type { Output, PeerKey } from './types.ts'
+import { PieceTable } from './pieces/table.ts'
+import { ENGINE } from './tunables.ts'
 
 export const MISSING = 0
 export const VERIFYING = 1
@@ -19,10 +21,6 @@ export const HAVE = 2
 
 /** Slots never outnumber neighbours by more than this: room while one is being replaced. */
 export const SPARE_SLOTS = 2
-
-/** A link of 64 KB/s (0.5 Mbit/s), in bytes per ms, is the slowest that we plan for while we know none; and the most that we plan for, in ms. */
-const SLOWEST_RATE = 64
-const MAX_FIRST_PIECE_MS = 5000
 
 export class SwarmState {
   readonly geometry: Geometry
@@ -55,7 +53,7 @@ export class SwarmState {
 
   constructor(geometry: Geometry, have: Bitfield, options: EngineOptions) {
     this.geometry = geometry
-    this.firstPieceMs = Math.min(MAX_FIRST_PIECE_MS, geometry.pieceLength / SLOWEST_RATE)
+    this.firstPieceMs = Math.min(ENGINE.MAX_FIRST_PIECE_MS, geometry.pieceLength / ENGINE.SLOWEST_BYTES_PER_MS)
     this.have = have
     this.options = options
     this.status = new Uint8Array(geometry.pieceCount)

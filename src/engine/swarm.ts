@@ -13,19 +13,20 @@ import { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
 import type { Random } from '../util/random.ts'
 import { MAX_PIECES_PER_MESSAGE, type Message, type ToldPeer } from '../wire/messages.ts'
+import type { Input, Limits, Output, PeerKey } from './contract.ts'
 import { Announcing } from './discovery/announcing.ts'
+import { distanceOf, FARTHEST } from './discovery/locality.ts'
+import { PeerSet } from './discovery/neighbours.ts'
 import { PieceConnections } from './discovery/piece-connections.ts'
-import { Downloader } from './downloader.ts'
-import { distanceOf, FARTHEST } from './locality.ts'
+import { Downloader } from './download/downloader.ts'
 import type { Neighbour } from './neighbour.ts'
 import { type EngineOptions, resolveEngineOptions } from './options.ts'
-import { OriginShare } from './origin-share.ts'
-import { PeerSet } from './peer-set.ts'
+import { OriginShare } from './origin/share.ts'
 import { RateBudget } from './rate-budget.ts'
 import type { SwarmSnapshot } from './snapshot.ts'
 import { HAVE, MISSING, SwarmState, VERIFYING } from './state.ts'
-import type { Input, Limits, Output, PeerKey } from './types.ts'
-import { Uploader } from './uploader.ts'
+import { ENGINE } from './tunables.ts'
+import { Uploader } from './upload/uploader.ts'
 import { describeWait } from './wait-reason.ts'
 
 export interface SwarmInit {
@@ -41,24 +42,6 @@ export interface SwarmInit {
   readonly uploadBudget?: RateBudget
   readonly downloadBudget?: RateBudget
 }
-
-const HOUSEKEEPING_MS = 200
-const FORGET_MS = 10_000
-/** A neighbour that lets this many requests in a row time out is dropped. */
-const MAX_TIMEOUTS = 4
-/** Protocol faults after which a neighbour is banned. */
-const MAX_STRIKES = 16
-/** Ban for a fault of protocol rather than of content, in ms. */
-const PROTOCOL_BAN_MS = 600_000
-/** Most members told to a new neighbour: near ones, and all. */
-const MAX_NEAR_TOLD = 40
-const MAX_PEERS_TOLD = 16
-/** Peers without room here that the next one is told of. Raised: more bytes for each; lowered: a crowd of newcomers knits more thinly. */
-const MAX_TURNED_AWAY_TOLD = 12
-/** As many are remembered, to tell of some at random. Raised: more of them have gone; lowered: a large crowd becomes a chain, in which pieces travel far. */
-const MAX_TURNED_AWAY = 512
-/** What is left of `recentBytes` after a second. */
-const RECENT_SHARE = 0.93
 
 const NOTHING: readonly Output[] = Object.freeze([])
 
@@ -95,9 +78,9 @@ export class Swarm {
     this.#peers = new PeerSet(state, random.fork('peers'), labels, () => this.#uploader.pieceMs, nowMs)
     this.#uploader = new Uploader(state, random.fork('uploader'), uploadBudgets, nowMs)
     this.#downloader = new Downloader(state, random.fork('downloader'), downloadBudgets, nowMs)
-    this.#origin = new OriginShare(state, this.#downloader, downloadBudgets, () => this.#peers.hasUntried, nowMs)
+    this.#origin = new OriginShare(state, this.#downloader, downloadBudgets, this.#peers, nowMs)
     this.#housekeepMs = nowMs
-    this.#forgetMs = nowMs + FORGET_MS
+    this.#forgetMs = nowMs + ENGINE.FORGET_MS
     this.#decayMs = nowMs
     this.#nowMs = nowMs
     this.#announcing = new Announcing({
@@ -147,7 +130,7 @@ export class Swarm {
     const { table, neighbours, have } = this.#state
     for (const neighbour of neighbours) {
       if (neighbour === undefined) continue
-      if (!neighbour.isKnown || neighbour.uploading > 0) return true
+      if (!neighbour.isKnown || neighbour.upload.underWay > 0) return true
       if ((table.held[neighbour.slot] as number) < have.count) return true
       for (let index = 0; index < table.own.size; index++) {
         if (!table.slotHolds(neighbour.slot, table.own.at(index))) return true
@@ -175,12 +158,12 @@ export class Swarm {
       peers.push({
         peer: neighbour.key,
         piecesHeld: table.held[neighbour.slot] as number,
-        pending: neighbour.pending,
-        offered: neighbour.offered,
-        queued: neighbour.queued + neighbour.wishes.size,
-        inFlight: neighbour.inFlight,
-        bytesDownloaded: neighbour.bytesDownloaded,
-        bytesUploaded: neighbour.bytesUploaded,
+        pending: neighbour.download.pending,
+        offered: neighbour.upload.offered,
+        queued: neighbour.upload.queued + neighbour.upload.wishes.size,
+        inFlight: neighbour.upload.inFlight,
+        bytesDownloaded: neighbour.download.bytesDownloaded,
+        bytesUploaded: neighbour.upload.bytesUploaded,
         rttMs: neighbour.rttMs,
         labels: neighbour.labels
       })
@@ -198,7 +181,7 @@ export class Swarm {
       pending: this.#downloader.pendingPieces,
       verifying: state.verifying,
       offersOut: this.#uploader.offersOut,
-      queued: this.#uploader.queueLength,
+      queued: this.#uploader.waiting,
       inFlight: this.#uploader.inFlight,
       window: this.#uploader.windowPieces,
       bytesDownloaded: this.#downloader.bytesDownloaded,
@@ -213,7 +196,7 @@ export class Swarm {
       waitingFor: describeWait({
         state,
         pending: this.#downloader.pendingPieces,
-        hasReaders: this.#downloader.hasReaders,
+        hasReaders: this.#downloader.readers.size > 0,
         candidates: this.#peers.candidateCount,
         dialling: this.#peers.diallingCount,
         isDownloadLimited: !this.#downloadBudget.canSpend(this.#nowMs),
@@ -261,9 +244,9 @@ export class Swarm {
           state.emit({ type: 'dropPiece', peer: input.peer, piece, reason: 'not a neighbour' })
         } else if (!state.geometry.hasPiece(piece) || bytes !== state.geometry.pieceBytes(piece)) {
           state.emit({ type: 'dropPiece', peer: input.peer, piece, reason: 'wrong size' })
-          this.#disconnect(neighbour, `piece ${piece} of ${bytes} bytes`, PROTOCOL_BAN_MS, nowMs)
+          this.#disconnect(neighbour, `piece ${piece} of ${bytes} bytes`, ENGINE.PROTOCOL_BAN_MS, nowMs)
         } else if (!this.#downloader.handlePiece(neighbour, piece, bytes, nowMs)) {
-          this.#disconnect(neighbour, `piece ${piece} was not requested`, PROTOCOL_BAN_MS, nowMs)
+          this.#disconnect(neighbour, `piece ${piece} was not requested`, ENGINE.PROTOCOL_BAN_MS, nowMs)
         } else {
           this.#origin.recordFromPeers(bytes, nowMs)
           this.#origin.handleSettled(piece)
@@ -307,7 +290,7 @@ export class Swarm {
         this.#handleLost(input.piece)
         return
       case 'pieceServed':
-        this.#uploader.handleServed(state.neighbourOf.get(input.peer), input.piece, input.bytes)
+        this.#uploader.handleServed(state.neighbourOf.get(input.peer), input.piece, input.bytes, nowMs)
         this.#separatePieces(nowMs)
         return
       case 'pieceConnectionFailed':
@@ -342,10 +325,10 @@ export class Swarm {
         this.#handleWanted(input.wanted)
         return
       case 'readerMoved':
-        this.#handleReader(input.reader, input.first, input.last, input.deadlineMs, nowMs)
+        this.#handleReader(input.reader, input.first, input.last, nowMs)
         return
       case 'readerLeft':
-        this.#downloader.handleReaderLeft(input.reader)
+        this.#downloader.readers.delete(input.reader)
         return
       case 'limitsChanged':
         this.#handleLimits(input.limits, nowMs)
@@ -401,7 +384,7 @@ export class Swarm {
       case 'expecting':
         for (const piece of message.pieces) {
           if (!state.geometry.hasPiece(piece)) {
-            this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
+            this.#disconnect(neighbour, `no piece ${piece}`, ENGINE.PROTOCOL_BAN_MS, nowMs)
             return true
           }
           state.table.recordExpects(neighbour.slot, piece)
@@ -409,17 +392,17 @@ export class Swarm {
         return false
       case 'bitfield': {
         if (neighbour.isKnown) {
-          this.#disconnect(neighbour, 'a second bitfield', PROTOCOL_BAN_MS, nowMs)
+          this.#disconnect(neighbour, 'a second bitfield', ENGINE.PROTOCOL_BAN_MS, nowMs)
           return true
         }
         let bits: Bitfield
         try {
           bits = Bitfield.fromBytes(message.bits, state.geometry.pieceCount)
         } catch (err) {
-          this.#disconnect(neighbour, (err as Error).message, PROTOCOL_BAN_MS, nowMs)
+          this.#disconnect(neighbour, (err as Error).message, ENGINE.PROTOCOL_BAN_MS, nowMs)
           return true
         }
-        neighbour.isKnown = true
+        neighbour.introduce()
         state.table.recordBitfield(neighbour.slot, bits)
         return true
       }
@@ -429,7 +412,7 @@ export class Swarm {
       case 'reject':
         for (const piece of message.pieces) {
           if (!state.geometry.hasPiece(piece)) {
-            this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
+            this.#disconnect(neighbour, `no piece ${piece}`, ENGINE.PROTOCOL_BAN_MS, nowMs)
             return true
           }
         }
@@ -442,7 +425,8 @@ export class Swarm {
               this.#downloader.handleReject(neighbour, piece, message.reason, nowMs)
             }
           }
-          if (neighbour.strikes > MAX_STRIKES) this.#disconnect(neighbour, 'its bitfield is wrong', PROTOCOL_BAN_MS, nowMs)
+          if (neighbour.strikes > ENGINE.MAX_STRIKES)
+            this.#disconnect(neighbour, 'its bitfield is wrong', ENGINE.PROTOCOL_BAN_MS, nowMs)
         }
         return true
       case 'peers':
@@ -454,7 +438,7 @@ export class Swarm {
       case 'taking':
         for (const piece of message.pieces) {
           if (!state.geometry.hasPiece(piece)) {
-            this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
+            this.#disconnect(neighbour, `no piece ${piece}`, ENGINE.PROTOCOL_BAN_MS, nowMs)
             return true
           }
         }
@@ -470,11 +454,11 @@ export class Swarm {
   /** True when something may follow from it. */
   #handleHave(neighbour: Neighbour, pieces: readonly number[], nowMs: number): boolean {
     const { table, geometry, options } = this.#state
-    let mayFollow = this.#downloader.hasReaders || !options.offers || this.#origin.isOpen
-    if (pieces.length > 0) this.#origin.handleHave(nowMs)
+    let mayFollow = this.#downloader.readers.size > 0 || !options.offers || this.#origin.isOpen
+    if (pieces.length > 0) this.#origin.handleHave(neighbour, nowMs)
     for (const piece of pieces) {
       if (!geometry.hasPiece(piece)) {
-        this.#disconnect(neighbour, `no piece ${piece}`, PROTOCOL_BAN_MS, nowMs)
+        this.#disconnect(neighbour, `no piece ${piece}`, ENGINE.PROTOCOL_BAN_MS, nowMs)
         return true
       }
       table.recordHave(neighbour.slot, piece)
@@ -498,6 +482,7 @@ export class Swarm {
     this.#pieceConnections.handleJoined(input.peer)
     this.#origin.handleJoined(neighbour, nowMs)
     this.#uploader.handleJoined(neighbour)
+    this.#downloader.handleJoined(neighbour)
   }
 
   /** A peer that finds no room here hears where others are: those turned away just before it look for neighbours, too. */
@@ -509,10 +494,11 @@ export class Swarm {
     else if (state.isLeaving) reason = 'leaving'
     else {
       const others = [...this.#turnedAway].filter(other => other !== peer)
-      this.#tellPeers(input, this.#random.shuffle(others).slice(0, MAX_TURNED_AWAY_TOLD))
+      this.#tellPeers(input, this.#random.shuffle(others).slice(0, ENGINE.MAX_TURNED_AWAY_TOLD))
       this.#turnedAway.delete(peer)
       this.#turnedAway.add(peer)
-      if (this.#turnedAway.size > MAX_TURNED_AWAY) this.#turnedAway.delete(this.#turnedAway.values().next().value as PeerKey)
+      if (this.#turnedAway.size > ENGINE.MAX_TURNED_AWAY)
+        this.#turnedAway.delete(this.#turnedAway.values().next().value as PeerKey)
     }
     state.emit({ type: 'disconnect', peer, reason, banMs: 0 })
   }
@@ -526,9 +512,10 @@ export class Swarm {
       if (distanceOf(other.labels, labels) < FARTHEST) near.push({ peer: other.key, addresses: [], isNear: true })
       else far.push({ peer: other.key, addresses: [] })
     }
-    const peers = this.#random.shuffle(near).slice(0, MAX_NEAR_TOLD)
-    for (const other of first) if (other !== peer && peers.length < MAX_PEERS_TOLD) peers.push({ peer: other, addresses: [] })
-    peers.push(...this.#random.shuffle(far).slice(0, Math.max(0, MAX_PEERS_TOLD - peers.length)))
+    const peers = this.#random.shuffle(near).slice(0, ENGINE.MAX_NEAR_TOLD)
+    for (const other of first)
+      if (other !== peer && peers.length < ENGINE.MAX_PEERS_TOLD) peers.push({ peer: other, addresses: [] })
+    peers.push(...this.#random.shuffle(far).slice(0, Math.max(0, ENGINE.MAX_PEERS_TOLD - peers.length)))
     if (peers.length > 0) this.#state.emit({ type: 'send', peer, message: { type: 'peers', peers } })
   }
 
@@ -582,10 +569,10 @@ export class Swarm {
     if (!wasComplete && state.isComplete) state.emit({ type: 'completed' })
   }
 
-  #handleReader(reader: string, first: number, last: number, deadlineMs: number, nowMs: number): void {
+  #handleReader(reader: string, first: number, last: number, nowMs: number): void {
     const { pieceCount } = this.#state.geometry
     if (!(first >= 0 && first <= last && first < pieceCount)) return
-    this.#downloader.handleReaderMoved(reader, Math.floor(first), Math.min(Math.floor(last), pieceCount - 1), deadlineMs, nowMs)
+    this.#downloader.handleReaderMoved(reader, Math.floor(first), Math.min(Math.floor(last), pieceCount - 1), nowMs)
   }
 
   #handleLimits(limits: Partial<Limits>, nowMs: number): void {
@@ -618,21 +605,22 @@ export class Swarm {
   #housekeep(nowMs: number): void {
     const state = this.#state
     const lateMs = nowMs - this.#housekeepMs
-    this.#housekeepMs = nowMs + HOUSEKEEPING_MS
+    this.#housekeepMs = nowMs + ENGINE.HOUSEKEEPING_MS
     this.#downloader.housekeep(nowMs)
     this.#origin.housekeep(nowMs, lateMs)
     this.#uploader.housekeep(nowMs)
     for (const neighbour of this.#downloader.takeTimedOut()) {
-      if (neighbour.timeoutsInRow >= MAX_TIMEOUTS) this.#disconnect(neighbour, 'it does not send what it should', 0, nowMs)
+      if (neighbour.download.timeoutsInRow >= ENGINE.MAX_TIMEOUTS)
+        this.#disconnect(neighbour, 'it does not send what it should', 0, nowMs)
     }
     this.#peers.housekeep(nowMs)
     if (nowMs >= this.#forgetMs) {
-      this.#forgetMs = nowMs + FORGET_MS
+      this.#forgetMs = nowMs + ENGINE.FORGET_MS
       this.#uploader.forgetExpectations()
     }
     if (state.options.peerOrder === 'tit-for-tat' && nowMs - this.#decayMs >= 1000) {
       this.#decayMs = nowMs
-      for (const neighbour of state.neighbours) if (neighbour !== undefined) neighbour.recentBytes *= RECENT_SHARE
+      for (const neighbour of state.neighbours) if (neighbour !== undefined) neighbour.download.recentBytes *= ENGINE.RECENT_SHARE
     }
     this.#announcing.housekeep(
       {
@@ -659,7 +647,7 @@ export class Swarm {
    * four offers of ten, and others the choice of what comes to us anyway.
    */
   #flushHaves(nowMs: number): void {
-    if (this.#newHaves.length === 0 || nowMs - this.#havesSentMs < this.#state.options.haveBatchMs) return
+    if (this.#newHaves.length === 0 || nowMs < this.#havesSentMs + this.#state.options.haveBatchMs) return
     const { neighbourOf } = this.#state
     while (this.#newHaves.length > 0) {
       const message: Message = { type: 'have', pieces: this.#newHaves.splice(0, MAX_PIECES_PER_MESSAGE) }

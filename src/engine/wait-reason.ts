@@ -54,7 +54,7 @@ export function describeWait({
       : `no connected peer has any of the ${nowhere} missing pieces (piece ${example} and others)`
   }
   if (pending > 0) {
-    const from = state.neighbours.filter(neighbour => neighbour !== undefined && neighbour.pending > 0).length
+    const from = state.neighbours.filter(neighbour => neighbour !== undefined && neighbour.download.pending > 0).length
     return `${count(pending, 'piece')} on the way from ${count(from, 'peer')}`
   }
   return `all ${count(state.neighbourOf.size, 'connected peer')} are busy serving others (${count(seeders, 'seeder')})`

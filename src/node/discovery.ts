@@ -6,7 +6,7 @@
 
 import { Bitfield } from '../content/bitfield.ts'
 import type { Geometry } from '../content/geometry.ts'
-import type { Input, PeerSource } from '../engine/types.ts'
+import type { Input, PeerSource } from '../engine/contract.ts'
 import type { AvailabilityGossip, GossipTopic, Host } from '../network/types.ts'
 import type { PieceStore } from '../store/piece-store.ts'
 import type { Message } from '../wire/messages.ts'

@@ -7,10 +7,10 @@
  */
 
 import type { Geometry } from '../content/geometry.ts'
+import type { Input, Output, PeerSource } from '../engine/contract.ts'
 import type { EngineOptions } from '../engine/options.ts'
 import type { RateBudget } from '../engine/rate-budget.ts'
 import { Swarm } from '../engine/swarm.ts'
-import type { Input, Output, PeerSource } from '../engine/types.ts'
 import type { OriginError } from '../errors.ts'
 import type { Host, PeerLink, SwarmListener } from '../network/types.ts'
 import type { PieceLostError, PieceStore } from '../store/piece-store.ts'

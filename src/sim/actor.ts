@@ -1,7 +1,7 @@
 /** What the world drives as a peer: an engine, or something that passes for one among its neighbours. */
 
+import type { Output, PeerKey } from '../engine/contract.ts'
 import type { Swarm } from '../engine/swarm.ts'
-import type { Output, PeerKey } from '../engine/types.ts'
 
 /** `rejoin`: leave, and come back under another name. */
 export type ActorOutput = Output | { readonly type: 'rejoin' }

@@ -3,7 +3,7 @@
  * time, and until then that side takes no new connection to the same peer.
  */
 
-import type { Input } from '../engine/types.ts'
+import type { Input } from '../engine/contract.ts'
 import type { Checker } from './checkers/checker.ts'
 import type { Crowd } from './crowd.ts'
 import type { Engines } from './engines.ts'

@@ -1,6 +1,6 @@
 /** Hands inputs to the engines of simulated peers, shows the checkers what they answer, and wakes them at their deadlines. */
 
-import type { Input } from '../engine/types.ts'
+import type { Input } from '../engine/contract.ts'
 import type { ActorOutput } from './actor.ts'
 import type { Checker } from './checkers/checker.ts'
 import type { SimPeer } from './peer.ts'

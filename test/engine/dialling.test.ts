@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Input, Output } from '../../src/engine/contract.ts'
 import type { Swarm } from '../../src/engine/swarm.ts'
-import type { Input, Output } from '../../src/engine/types.ts'
 import { swarmOf, tickUntil } from './world.ts'
 
 const HANDSHAKE_MS = 2000

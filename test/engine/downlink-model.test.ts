@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DownlinkModel } from '../../src/engine/downlink-model.ts'
+import { DownlinkModel } from '../../src/engine/download/downlink-model.ts'
 
 const PIECE_BYTES = 262_144
 const PIECE_MS = 400

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Output } from '../../src/engine/contract.ts'
 import type { Swarm } from '../../src/engine/swarm.ts'
-import type { Output } from '../../src/engine/types.ts'
 import { join, PIECE_BYTES, say, sent, swarmOf, World } from './world.ts'
 
 const MOST = 4

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Input, Output } from '../../src/engine/types.ts'
+import type { Input, Output } from '../../src/engine/contract.ts'
 import { PIECE_BYTES, swarmOf } from './world.ts'
 
 const PIECES = 128

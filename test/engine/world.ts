@@ -5,9 +5,9 @@
 
 import { Bitfield } from '../../src/content/bitfield.ts'
 import { Geometry } from '../../src/content/geometry.ts'
+import type { Input, Output } from '../../src/engine/contract.ts'
 import type { EngineOptions } from '../../src/engine/options.ts'
 import { Swarm } from '../../src/engine/swarm.ts'
-import type { Input, Output } from '../../src/engine/types.ts'
 import { Heap } from '../../src/util/heap.ts'
 import { Random } from '../../src/util/random.ts'
 import type { Message } from '../../src/wire/messages.ts'

@@ -31,22 +31,23 @@ const MUTANTS: Mutant[] = [
     file: 'engine/swarm.ts',
     find: "if (neighbourOf.size > 0) this.#state.emit({ type: 'broadcast', message })",
     replace: "if (neighbourOf.size > 0 && !message.pieces.includes(3)) this.#state.emit({ type: 'broadcast', message })",
-    options: BASE,
+    // The swarm lives longer than the checker waits.
+    options: { ...BASE, uplink: 500_000 },
     caughtBy: /tells-neighbours/
   },
   {
     title: 'forgets a timeout',
-    file: 'engine/downloader.ts',
-    find: 'const { options } = this.#state\n    if (neighbour.serviceMs === 0) {',
-    replace: 'const options = { maxRequestTimeoutMs: 1e9 }\n    if (neighbour.serviceMs >= 0) return 1e9\n    {',
+    file: 'engine/download/downloader.ts',
+    find: 'if (elapsedMs >= timeoutMs(download, pace, state.options)) {',
+    replace: 'if (elapsedMs >= 1e9) {',
     options: { ...BASE, uplink: 50_000, scenario: 'silent', engine: { maxRequestTimeoutMs: 2000, firstRequestTimeoutMs: 2000 } },
     caughtBy: /requests-settle: .* waits for|did not complete/
   },
   {
     title: 'doubles a request',
-    file: 'engine/downloader.ts',
-    find: "{ type: 'request', pieces: accepted, urgent: false }",
-    replace: "{ type: 'request', pieces: [...accepted, ...accepted], urgent: false }",
+    file: 'engine/download/downloader.ts',
+    find: "{ type: 'request', pieces: list, urgent: false }",
+    replace: "{ type: 'request', pieces: [...list, ...list], urgent: false }",
     options: BASE,
     caughtBy: /requests-settle: .* twice/
   },
@@ -60,7 +61,7 @@ const MUTANTS: Mutant[] = [
   },
   {
     title: 'never ends a ban',
-    file: 'engine/peer-set.ts',
+    file: 'engine/discovery/neighbours.ts',
     find: 'if (untilMs > nowMs) return true',
     replace: 'if (untilMs > 0) return true',
     options: { ...BASE, nodes: 20, scenario: 'corrupters', engine: { banMs: 500 } },

@@ -11,7 +11,7 @@
  */
 
 import type { Random } from '../../util/random.ts'
-import type { Output } from '../types.ts'
+import type { Output } from '../contract.ts'
 
 /**
  * With so many neighbours a node is well connected and searches rarely. Raised: more DHT walks in every start; lowered: a crowd may fall into parts

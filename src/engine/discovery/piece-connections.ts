@@ -5,7 +5,7 @@
  * time. Invariants: a neighbour is asked for once, and again only after a failure and {@link RETRY_MS}. Pure; used by swarm.ts.
  */
 
-import type { PeerKey } from '../types.ts'
+import type { PeerKey } from '../contract.ts'
 
 /** From a failure to the next try, ms. Raised: messages wait behind pieces for longer; lowered: handshakes with peers that cannot. */
 const RETRY_MS = 60_000

@@ -1,6 +1,6 @@
 /** No piece is accepted twice: not while it is being verified, nor once it is. */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'
 import { type Checker, fail } from './checker.ts'
 

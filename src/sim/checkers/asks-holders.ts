@@ -1,6 +1,6 @@
 /** Nothing is asked of an honest peer that lacks it. */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'
 import type { World } from '../world.ts'
 import { type Checker, fail } from './checker.ts'

@@ -1,6 +1,6 @@
 /** A banned peer is refused until its ban is over, and not after. */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'
 import type { World } from '../world.ts'
 import { type Checker, fail } from './checker.ts'

@@ -1,6 +1,6 @@
 /** The engine's own invariants hold and its bounds are kept. The full check of one engine is slow: one step in {@link EVERY} of each peer. */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimulationOptions } from '../options.ts'
 import type { SimPeer } from '../peer.ts'
 import { type Checker, fail } from './checker.ts'

@@ -2,7 +2,7 @@
  * What a checker of the simulator sees: every input with its outputs, at every step. It throws {@link CheckFailure} on a violation.
  */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'
 import type { World } from '../world.ts'
 

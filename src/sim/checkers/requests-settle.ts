@@ -3,8 +3,8 @@
  * two peers at once; and only what was requested is sent.
  */
 
+import type { Input, Output } from '../../engine/contract.ts'
 import { DEFAULT_ENGINE_OPTIONS } from '../../engine/options.ts'
-import type { Input, Output } from '../../engine/types.ts'
 import type { SimulationOptions } from '../options.ts'
 import type { SimPeer } from '../peer.ts'
 import type { World } from '../world.ts'

@@ -1,6 +1,6 @@
 /** Whoever verified a piece tells every neighbour soon. */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'
 import type { World } from '../world.ts'
 import { type Checker, fail } from './checker.ts'

@@ -1,6 +1,6 @@
 /** Nobody says that it has a piece, offers it or sends it before it verified it. */
 
-import type { Input, Output } from '../../engine/types.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'
 import { type Checker, fail } from './checker.ts'
 

@@ -3,7 +3,7 @@
  * pieces of their connection unless these have one of their own, and are paid for on the uplink.
  */
 
-import type { Input } from '../../engine/types.ts'
+import type { Input } from '../../engine/contract.ts'
 import type { Message } from '../../wire/messages.ts'
 import type { Engines } from '../engines.ts'
 import type { Machine } from '../machine.ts'

@@ -51,7 +51,7 @@ export class SimpleLinks implements Links {
     }
     stream.piecesQueued++
     const { queue } = peer.machine
-    const before = isUrgent ? queue.findIndex(transfer => !transfer.isUrgent) : -1
+    const before = isUrgent ? queue.findIndex(each => each.to === stream.to && !each.isUrgent) : -1
     queue.splice(before < 0 ? queue.length : before, 0, { from: peer, to: stream.to, piece, bytes, isUrgent, startMs: 0 })
     this.#startSending(peer.machine)
   }

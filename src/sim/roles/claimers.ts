@@ -1,7 +1,7 @@
 /** Roles that claim to have everything, and send little or nothing of it. */
 
 import { Bitfield } from '../../content/bitfield.ts'
-import type { PeerKey } from '../../engine/types.ts'
+import type { PeerKey } from '../../engine/contract.ts'
 import type { Message } from '../../wire/messages.ts'
 import type { Role } from './role.ts'
 import { Stranger } from './stranger.ts'

@@ -1,7 +1,7 @@
 /** Roles that are a real engine of which some outputs are not performed. */
 
+import type { Input, Output } from '../../engine/contract.ts'
 import type { Swarm } from '../../engine/swarm.ts'
-import type { Input, Output } from '../../engine/types.ts'
 import type { Actor } from '../actor.ts'
 import type { Role } from './role.ts'
 

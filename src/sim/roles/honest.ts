@@ -1,8 +1,8 @@
 /** Roles of honest peers that are slow or modest: a real engine on a machine, or with options, that most others do not have. */
 
 import { Bitfield } from '../../content/bitfield.ts'
+import type { Input, Output } from '../../engine/contract.ts'
 import type { Swarm } from '../../engine/swarm.ts'
-import type { Input, Output } from '../../engine/types.ts'
 import type { Actor } from '../actor.ts'
 import type { PeerSpec } from '../peer.ts'
 import type { Role } from './role.ts'

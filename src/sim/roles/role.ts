@@ -1,8 +1,8 @@
 /** What a role is: how its peer differs from an honest one. */
 
 import type { Geometry } from '../../content/geometry.ts'
+import type { PeerKey } from '../../engine/contract.ts'
 import type { Swarm } from '../../engine/swarm.ts'
-import type { PeerKey } from '../../engine/types.ts'
 import type { Random } from '../../util/random.ts'
 import type { Actor } from '../actor.ts'
 import type { PeerSpec } from '../peer.ts'

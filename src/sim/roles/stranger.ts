@@ -4,7 +4,7 @@
  */
 
 import { Bitfield } from '../../content/bitfield.ts'
-import type { Input, Output, PeerKey } from '../../engine/types.ts'
+import type { Input, Output, PeerKey } from '../../engine/contract.ts'
 import { MAX_PIECES_PER_MESSAGE, type Message, type RejectReason } from '../../wire/messages.ts'
 import type { Actor, ActorOutput } from '../actor.ts'
 import type { ActorContext } from './role.ts'

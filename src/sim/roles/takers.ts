@@ -1,7 +1,7 @@
 /** Roles that take pieces and tell nobody of it, or never have enough. */
 
 import { Bitfield } from '../../content/bitfield.ts'
-import type { PeerKey } from '../../engine/types.ts'
+import type { PeerKey } from '../../engine/contract.ts'
 import type { Message } from '../../wire/messages.ts'
 import type { ActorContext, Role } from './role.ts'
 import { Stranger } from './stranger.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Input } from '../../../src/engine/contract.ts'
 import { PieceConnections } from '../../../src/engine/discovery/piece-connections.ts'
-import type { Input } from '../../../src/engine/types.ts'
 import { join, PIECE_BYTES, say, swarmOf } from '../world.ts'
 
 describe('connections for pieces', () => {

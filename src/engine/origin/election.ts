@@ -12,8 +12,8 @@
  * Invariant: at most {@link MAX_KEEPERS} entries. Used by origin-share.ts.
  */
 
-import type { KeeperEntry } from '../wire/messages.ts'
-import type { PeerKey } from './types.ts'
+import type { KeeperEntry } from '../../wire/messages.ts'
+import type { PeerKey } from '../contract.ts'
 
 /** More: the origin's bytes enter the swarm through more uplinks. Fewer: less to agree on. */
 export const MAX_KEEPERS = 4

@@ -10,9 +10,9 @@
  * Used by swarm.ts and the pickers.
  */
 
-import type { Bitfield } from '../content/bitfield.ts'
+import type { Bitfield } from '../../content/bitfield.ts'
+import { SlotSet } from '../slot-set.ts'
 import { RarityOrder } from './rarity-order.ts'
-import { SlotSet } from './slot-set.ts'
 
 const ONE_SPREAD = 1 << 16
 const HOLDERS_MASK = ONE_SPREAD - 1

@@ -1,62 +1,20 @@
 /**
  * Who our neighbours are, whom to dial next, whom to let go.
  *
- * The graph should be close to a random one of moderate degree: we dial up to {@link DIAL_SHARE} of `maxNeighbours` and leave the rest to
+ * The graph should be close to a random one of moderate degree: we dial up to {@link NEIGHBOURS.DIAL_SHARE} of `maxNeighbours` and leave the rest to
  * those who dial us, so that a newcomer finds room. Candidates come from anywhere and are bounded; the least useful are forgotten.
  *
  * Invariants: neighbours and dials under way never exceed `maxNeighbours`; a banned peer is neither dialled nor accepted.
  * Used by swarm.ts.
  */
 
-import type { Random } from '../util/random.ts'
+import type { Random } from '../../util/random.ts'
+import type { Input, PeerKey, PeerSource } from '../contract.ts'
+import { Neighbour } from '../neighbour.ts'
+import type { SwarmState } from '../state.ts'
+import { NEIGHBOURS } from '../tunables.ts'
 import { distanceOf, FARTHEST } from './locality.ts'
-import { Neighbour } from './neighbour.ts'
-import type { SwarmState } from './state.ts'
-import type { Input, PeerKey, PeerSource } from './types.ts'
 
-/** Share of `maxNeighbours` that we fill by dialling. */
-const DIAL_SHARE = 0.7
-/**
- * Of few pieces each neighbour sends us hardly any, and each costs a handshake at both ends: we dial until so many pieces come on each, and
- * {@link FEWEST_DIALLED} at least. Who dials us is taken in beyond that. (32 and 60 nodes, 128 pieces: 16 are as good as 21 in the simulator, and
- * 17 % of all CPU less on real links.)
- */
-const PIECES_PER_NEIGHBOUR = 8
-const FEWEST_DIALLED = 12
-const MAX_DIALS = 8
-/**
- * With this many neighbours a node has enough to begin with, and dials the others one by one, each after {@link DIAL_REST} times as long as dials
- * take. Where many nodes start at once on busy machines a handshake takes seconds, and all of them together took minutes ahead of the first pieces:
- * so we begin with a few, and go on one by one at once where these are slow (32 nodes on two cores, first piece: 15 s with eight, 9 s with three).
- */
-const ENOUGH_TO_BEGIN = 8
-const FIRST_DIALS = 3
-const SLOW_DIAL_MS = 200
-const DIAL_REST = 2
-/** A dial that takes longer leads to nobody, perhaps; another may go beside it. */
-const LONG_DIAL_MS = 3000
-const DIAL_TIMEOUT_MS = 30_000
-const FIRST_RETRY_MS = 2000
-const MAX_RETRY_MS = 300_000
-/** Failed dials in a row after which a candidate is forgotten, unless the user gave it. */
-const MAX_FAILURES = 6
-/** A neighbour that left so soon had no room for us, ms: as good as a failed dial. Raised: churn is taken for refusals; lowered: full peers are asked often. */
-const SHORT_STAY_MS = 1000
-/** Known peers that could be dialled and have not failed: with so many no search is needed. */
-const ENOUGH_SPARE = 4
-const MAX_BANS = 4096
-/** How long slots are kept for near peers before any is known. */
-const NEAR_PATIENCE_MS = 10_000
-/**
- * Full, we still take in somebody new this often, in place of a peer that dialled us and has had this long: else those who came first are
- * full of each other, and who comes late finds only who came late. Peers that we dialled stay, so that a crowd of dialers can't drive out all.
- */
-const REPLACE_MS = 10_000
-/**
- * The same in pieces that our uplink sends meanwhile, where these take longer: getting to know a peer costs both some handshakes (a seeder of 60 on
- * 0.5 Mbit/s, where a piece takes 4 s, opened 58 connections in 200 s).
- */
-const REPLACE_PIECES = 10
 const SOURCE_TRUST: Readonly<Record<PeerSource, number>> = { given: 0, hint: 1, mdns: 2, neighbour: 3, dht: 4, gossip: 5 }
 
 interface Candidate {
@@ -92,13 +50,13 @@ export class PeerSet {
     this.#random = random
     this.#labels = labels
     this.#hasLabels = Object.keys(labels).length > 0
-    this.#nearPatienceMs = this.#hasLabels ? nowMs + NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
+    this.#nearPatienceMs = this.#hasLabels ? nowMs + NEIGHBOURS.NEAR_PATIENCE_MS : Number.NEGATIVE_INFINITY
     this.#replaceMs = nowMs
   }
 
   /** From one newcomer in somebody's place to the next, and how long that one had. */
   get #replaceAfterMs(): number {
-    return Math.max(REPLACE_MS, REPLACE_PIECES * this.#pieceMs())
+    return Math.max(NEIGHBOURS.REPLACE_MS, NEIGHBOURS.REPLACE_PIECES * this.#pieceMs())
   }
 
   get candidateCount(): number {
@@ -129,7 +87,7 @@ export class PeerSet {
   }
 
   ban(peer: PeerKey, untilMs: number): void {
-    if (this.#bannedUntilMs.size >= MAX_BANS) {
+    if (this.#bannedUntilMs.size >= NEIGHBOURS.MAX_BANS) {
       const oldest = this.#bannedUntilMs.keys().next()
       if (oldest.done !== true) this.#bannedUntilMs.delete(oldest.value)
     }
@@ -160,7 +118,7 @@ export class PeerSet {
     let slot = neighbours.indexOf(undefined)
     if (slot < 0) slot = neighbours.length
     if (slot >= table.slots) table.grow(slot + 1)
-    const neighbour = new Neighbour(peer, slot, initiator, labels, distance, rttMs, nowMs, this.#state.marks)
+    const neighbour = new Neighbour({ key: peer, slot, initiator, labels, distance, rttMs, nowMs, marks: this.#state.marks })
     neighbours[slot] = neighbour
     neighbourOf.set(peer, neighbour)
     this.#state.nearestDistance = Math.min(this.#state.nearestDistance, distance)
@@ -176,12 +134,12 @@ export class PeerSet {
     this.#state.nearestDistance = nearest
     const candidate = this.#candidates.get(neighbour.key)
     if (candidate === undefined) return
-    if (nowMs - neighbour.joinedMs < SHORT_STAY_MS) {
+    if (nowMs - neighbour.joinedMs < NEIGHBOURS.SHORT_STAY_MS) {
       this.#postpone(candidate, nowMs)
       return
     }
     candidate.failures = 0
-    candidate.nextDialMs = nowMs + FIRST_RETRY_MS + this.#random.nextInt(FIRST_RETRY_MS)
+    candidate.nextDialMs = nowMs + NEIGHBOURS.FIRST_RETRY_MS + this.#random.nextInt(NEIGHBOURS.FIRST_RETRY_MS)
   }
 
   discovered(peer: PeerKey, source: PeerSource, isSeeder: boolean | undefined, nowMs: number, isNear = false): void {
@@ -202,7 +160,7 @@ export class PeerSet {
     if (sinceMs === undefined) return
     this.#dialling.delete(peer)
     this.#dialMs += (nowMs - sinceMs - this.#dialMs) / 4
-    this.#restUntilMs = nowMs + DIAL_REST * this.#dialMs
+    this.#restUntilMs = nowMs + NEIGHBOURS.DIAL_REST * this.#dialMs
   }
 
   dialFailed(peer: PeerKey, nowMs: number): void {
@@ -213,11 +171,11 @@ export class PeerSet {
 
   #postpone(candidate: Candidate, nowMs: number): void {
     candidate.failures++
-    if (candidate.failures >= MAX_FAILURES && candidate.source !== 'given' && candidate.source !== 'hint') {
+    if (candidate.failures >= NEIGHBOURS.MAX_FAILURES && candidate.source !== 'given' && candidate.source !== 'hint') {
       this.#candidates.delete(candidate.key)
       return
     }
-    const backoffMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (candidate.failures - 1))
+    const backoffMs = Math.min(NEIGHBOURS.MAX_RETRY_MS, NEIGHBOURS.FIRST_RETRY_MS * 2 ** (candidate.failures - 1))
     candidate.nextDialMs = nowMs + backoffMs * (0.75 + this.#random.nextFloat() / 2)
   }
 
@@ -225,17 +183,20 @@ export class PeerSet {
   housekeep(nowMs: number): void {
     const state = this.#state
     if (state.isLeaving || state.isPaused) return
-    for (const [peer, sinceMs] of this.#dialling) if (nowMs - sinceMs > DIAL_TIMEOUT_MS) this.dialFailed(peer, nowMs)
+    for (const [peer, sinceMs] of this.#dialling) if (nowMs - sinceMs > NEIGHBOURS.DIAL_TIMEOUT_MS) this.dialFailed(peer, nowMs)
     const { maxNeighbours } = state.options
-    const worthwhile = Math.max(FEWEST_DIALLED, Math.round(state.geometry.pieceCount / PIECES_PER_NEIGHBOUR))
-    const target = Math.max(1, Math.min(Math.round(maxNeighbours * DIAL_SHARE), worthwhile))
+    const worthwhile = Math.max(
+      NEIGHBOURS.FEWEST_DIALLED,
+      Math.round(state.geometry.pieceCount / NEIGHBOURS.PIECES_PER_NEIGHBOUR)
+    )
+    const target = Math.max(1, Math.min(Math.round(maxNeighbours * NEIGHBOURS.DIAL_SHARE), worthwhile))
     const busy = state.neighbourOf.size + this.#dialling.size
     // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
     let open = Math.min(this.#roomForDials(nowMs), maxNeighbours - busy)
     // Whoever lets requests time out is no source: a newcomer with only such ones and a slot left would wait for minutes.
     const failing = state.marks.failing.size
     // Near peers do not take the places of far ones, or a rack that found itself first would hardly know of the others.
-    let openFar = Math.min(target, Math.round(this.#farLimit(nowMs) * DIAL_SHARE)) - this.#farCount() + failing
+    let openFar = Math.min(target, Math.round(this.#farLimit(nowMs) * NEIGHBOURS.DIAL_SHARE)) - this.#farCount() + failing
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
     if (open <= 0) return
     for (const candidate of this.#readyCandidates(nowMs, openFar <= 0)) {
@@ -249,12 +210,13 @@ export class PeerSet {
 
   /** Dials that may begin now. */
   #roomForDials(nowMs: number): number {
-    const room = MAX_DIALS - this.#dialling.size
+    const room = NEIGHBOURS.MAX_DIALS - this.#dialling.size
     // With labels we want all who are near soon, or pieces come from afar meanwhile.
     if (this.#hasLabels) return room
     let recent = 0
-    for (const sinceMs of this.#dialling.values()) if (nowMs - sinceMs < LONG_DIAL_MS) recent++
-    const enough = this.#dialMs === 0 || this.#dialMs > SLOW_DIAL_MS ? FIRST_DIALS : ENOUGH_TO_BEGIN
+    for (const sinceMs of this.#dialling.values()) if (nowMs - sinceMs < NEIGHBOURS.LONG_DIAL_MS) recent++
+    const enough =
+      this.#dialMs === 0 || this.#dialMs > NEIGHBOURS.SLOW_DIAL_MS ? NEIGHBOURS.FIRST_DIALS : NEIGHBOURS.ENOUGH_TO_BEGIN
     const missing = enough - this.#state.neighbourOf.size
     const atOnce = missing > 0 ? missing : nowMs < this.#restUntilMs ? 0 : 1
     return Math.min(room, atOnce - recent)
@@ -264,7 +226,7 @@ export class PeerSet {
   get #hasSpare(): boolean {
     let count = 0
     for (const { key, failures } of this.#candidates.values()) {
-      if (failures === 0 && !this.#state.neighbourOf.has(key) && ++count === ENOUGH_SPARE) return true
+      if (failures === 0 && !this.#state.neighbourOf.has(key) && ++count === NEIGHBOURS.ENOUGH_SPARE) return true
     }
     return false
   }
@@ -313,23 +275,27 @@ export class PeerSet {
     return ready.map(({ candidate }) => candidate)
   }
 
-  /** Who gives way to a newcomer: a neighbour that is of no use to us nor we to it, else one that has had its time. */
+  /**
+   * The neighbour that gives way to a newcomer: one that is complete as we are; else, of those that dialled us and have had their time, the
+   * one that has requested, acknowledged and delivered nothing for longest.
+   */
   #findReplaceable(nowMs: number): Neighbour | undefined {
-    let oldest: Neighbour | undefined
+    let least: Neighbour | undefined
     for (const neighbour of this.#state.neighbours) {
       if (neighbour === undefined) continue
       if (this.#isIdlePair(neighbour)) return neighbour
-      if (nowMs < this.#replaceMs || neighbour.initiator || nowMs - neighbour.joinedMs < this.#replaceAfterMs) continue
-      if (neighbour.distance < FARTHEST || neighbour.pending + neighbour.queued + neighbour.inFlight > 0) continue
-      if (oldest === undefined || neighbour.joinedMs < oldest.joinedMs) oldest = neighbour
+      const { upload, download, usefulMs, joinedMs, initiator, distance } = neighbour
+      if (nowMs < this.#replaceMs || initiator || nowMs - joinedMs < this.#replaceAfterMs) continue
+      if (distance < FARTHEST || download.pending + upload.queued + upload.inFlight > 0) continue
+      if (least === undefined || usefulMs < least.usefulMs) least = neighbour
     }
-    return oldest
+    return least
   }
 
   /** Both complete. */
   #isIdlePair(neighbour: Neighbour): boolean {
     const state = this.#state
-    return state.have.isFull && state.isSeeder(neighbour) && neighbour.uploading === 0
+    return state.have.isFull && state.isSeeder(neighbour) && neighbour.upload.underWay === 0
   }
 
   /** Makes room for a candidate from `source` by forgetting a failed or less trusted one. */

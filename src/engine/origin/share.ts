@@ -13,78 +13,34 @@
  * nothing is fetched while paused, leaving or without room on disk. Used by swarm.ts.
  */
 
-import { MAX_PIECES_PER_MESSAGE } from '../wire/messages.ts'
-import type { Downloader } from './downloader.ts'
-import { BEAT_MS, Keepers, MAX_KEEPERS, mix, rankOf } from './keepers.ts'
-import type { Neighbour } from './neighbour.ts'
-import type { RateBudget } from './rate-budget.ts'
-import { RecentRate } from './recent-rate.ts'
-import { MISSING, type SwarmState, VERIFYING } from './state.ts'
-import type { Input, PeerKey } from './types.ts'
+import { MAX_PIECES_PER_MESSAGE } from '../../wire/messages.ts'
+import type { Input, PeerKey } from '../contract.ts'
+import type { Downloader } from '../download/downloader.ts'
+import type { Neighbour } from '../neighbour.ts'
+import type { RateBudget } from '../rate-budget.ts'
+import { RecentRate } from '../recent-rate.ts'
+import { MISSING, type SwarmState, VERIFYING } from '../state.ts'
+import { ORIGIN } from '../tunables.ts'
+import { BEAT_MS, Keepers, MAX_KEEPERS, mix, rankOf } from './election.ts'
+import { SelfReliance } from './self-reliance.ts'
 
-/** A block is fetched by one keeper, in one request if possible. */
-const BLOCK_BYTES = 4 * 1024 * 1024
-/** Small contents are cut finer, so that every keeper has some. */
-const BLOCKS_PER_KEEPER = 8
-/** With neighbours, and fewer keepers known than there may be, for this long: we offer ourselves. */
-const PROPOSE_MS = 300
-/** Keeper for this long without a better one turning up: the list has gone round, we fetch. */
-const STABLE_MS = 700
-/**
- * Both wait longer on a machine that is behind with its work, by so many times how late housekeeping came, up to a bound: a crowd that
- * starts on few cores is late as a whole, and the list goes round no faster than its slowest members read.
- */
-const LATENESS_FACTOR = 8
-const MAX_LENIENCE_MS = 3000
-/** Per housekeeping, what stays of it. */
-const LENIENCE_SHARE = 0.9
-/**
- * Alone once a search found nobody. Others may just be as slow to start as we are: what we take grows from this share of the content to
- * all of it in this time. Each begins at a place of its own, so that the members of a crowd hardly overlap before they have met.
- */
-const FIRST_SHARE = 1 / 64
-const SURELY_ALONE_MS = 1000
-/** In that time, how often to look whether we may take more. */
-const GROW_MS = 20
-/** The last neighbour left: without any for this long we are alone. */
-const ALONE_MS = 250
-/** Peers are known and none has answered, nor refused, for this long. */
-const DESERTED_MS = 5000
-/** Between two messages about keepers to one neighbour. */
-const TELL_MS = 100
-/** Worth of the origin's rate that we ask for ahead. */
-const WINDOW_MS = 3000
-const FIRST_WINDOW_BYTES = BLOCK_BYTES
-/** Another keeper said that it takes a piece: ours again when it has not come after this long. */
-const TAKEN_MS = 30_000
-/** Two keepers took the same piece within this time of each other: the better rank keeps it. */
-const CLASH_MS = 1000
-/** Idle this long, we take blocks over from keepers that are our neighbours; from others after the second time. */
-const STEAL_MS = 1000
-const STEAL_UNSEEN_MS = 6000
-/** Nothing came, and no neighbour got anything, for this long (up to twice as long, by rank): a peer that is no keeper helps itself. */
-const STARVED_MS = 15_000
-/** Peers have had this long to show how fast they are. */
-const JUDGE_PEERS_MS = 3000
-/** Peers count as slow below this share of the origin's rate. */
-const SLOW_SHARE = 0.5
-/** An origin that was never measured is tried when peers would take longer than this for what is missing. */
-const WORTH_TRYING_MS = 10_000
-/** With other keepers about, a piece that more neighbours than this hold comes from them soon, however slow they seem. */
-const FEW_HOLDERS = 2
-/** A reader waits this long for a piece that nobody has. */
-const READER_PATIENCE_MS = 1000
-const LOOK_AGAIN_MS = 1000
+/** What is known of other peers. */
+interface KnownPeers {
+  /** Some have not failed to answer. */
+  readonly hasUntried: boolean
+  readonly candidateCount: number
+}
 
 export class OriginShare {
   readonly #state: SwarmState
   readonly #downloader: Downloader
   readonly #budgets: readonly RateBudget[]
-  readonly #hasUntriedPeers: () => boolean
+  readonly #peers: KnownPeers
   readonly keepers = new Keepers()
   #lenienceMs = 0
   readonly #fromOrigin: RecentRate
   readonly #fromPeers: RecentRate
+  readonly #selfReliance: SelfReliance
   /** Per slot: the highest beat of each keeper that this neighbour is known to know. */
   readonly #known: (Map<PeerKey, number> | undefined)[] = []
   /** Pieces that another keeper takes, and until when that counts. */
@@ -110,8 +66,8 @@ export class OriginShare {
   #beatMs = 0
   #toldMs = Number.NEGATIVE_INFINITY
   #isNews = false
-  #newsMs = Number.NEGATIVE_INFINITY
   #cursor = 0
+  #anyCursor = 0
   #exhaustedMs = Number.NEGATIVE_INFINITY
   #idleSinceMs = Number.POSITIVE_INFINITY
   #bytesComing = 0
@@ -120,23 +76,17 @@ export class OriginShare {
   #originRate = 0
   bytesFetched = 0
 
-  /** `hasUntriedPeers`: whether peers are known that have not failed to answer. */
-  constructor(
-    state: SwarmState,
-    downloader: Downloader,
-    budgets: readonly RateBudget[],
-    hasUntriedPeers: () => boolean,
-    nowMs: number
-  ) {
+  constructor(state: SwarmState, downloader: Downloader, budgets: readonly RateBudget[], peers: KnownPeers, nowMs: number) {
     this.#state = state
     this.#downloader = downloader
     this.#budgets = budgets
-    this.#hasUntriedPeers = hasUntriedPeers
+    this.#peers = peers
     this.#fromOrigin = new RecentRate(nowMs)
     this.#fromPeers = new RecentRate(nowMs)
+    this.#selfReliance = new SelfReliance(nowMs)
     const { pieceCount, pieceLength } = state.geometry
-    const fair = Math.ceil(pieceCount / (MAX_KEEPERS * BLOCKS_PER_KEEPER))
-    this.#blockPieces = Math.max(1, Math.min(Math.floor(BLOCK_BYTES / pieceLength), fair))
+    const fair = Math.ceil(pieceCount / (MAX_KEEPERS * ORIGIN.BLOCKS_PER_KEEPER))
+    this.#blockPieces = Math.max(1, Math.min(Math.floor(ORIGIN.BLOCK_BYTES / pieceLength), fair))
     this.#blockCount = Math.ceil(pieceCount / this.#blockPieces)
     this.#owners = new Int8Array(0)
   }
@@ -151,7 +101,7 @@ export class OriginShare {
 
   /** When {@link advance} has something to do although nothing arrives. */
   get wakeMs(): number {
-    return Math.min(this.#growMs, this.#isNews ? this.#toldMs + TELL_MS : Number.POSITIVE_INFINITY)
+    return Math.min(this.#growMs, this.#isNews ? this.#toldMs + ORIGIN.TELL_MS : Number.POSITIVE_INFINITY)
   }
 
   handleChanged(input: Extract<Input, { type: 'originChanged' }>, nowMs: number): void {
@@ -161,7 +111,10 @@ export class OriginShare {
       this.#self = undefined
       return
     }
-    if (this.#self === undefined) this.#openedMs = nowMs
+    if (this.#self === undefined) {
+      this.#openedMs = nowMs
+      this.#selfReliance.recordProgress(nowMs)
+    }
     this.#self = input.self
     this.#rank = rankOf(input.self)
     this.#isSequential = input.isSequential
@@ -169,6 +122,7 @@ export class OriginShare {
     this.#failedUntilMs.clear()
     this.#lookAgain()
     if (this.#cursor === 0) this.#cursor = mix(this.#rank) % Math.max(1, this.#blockCount)
+    this.#anyCursor = mix(this.#rank ^ 0x27d4eb2f) % Math.max(1, this.#state.geometry.pieceCount)
   }
 
   /** A search ended. `isFinal`: it found all that there is to find. */
@@ -181,6 +135,7 @@ export class OriginShare {
     this.#known[neighbour.slot] = new Map()
     if (this.#companySinceMs === Number.POSITIVE_INFINITY) {
       this.#companySinceMs = nowMs
+      this.#selfReliance.recordProgress(nowMs)
       // Who was alone offers itself afresh, if then still lacking: so it displaces nobody in the list of those that it meets.
       if (this.#self !== undefined && !this.#isSequential) this.keepers.remove(this.#self)
     }
@@ -212,9 +167,9 @@ export class OriginShare {
       for (const peer of known.keys()) if (!this.keepers.has(peer)) known.delete(peer)
   }
 
-  /** A neighbour got a piece: keepers do their work, for others at least. */
-  handleHave(nowMs: number): void {
-    this.#newsMs = nowMs
+  /** A neighbour got a piece: keepers do their work, for others at least. One that delivered nothing is believed a few times. */
+  handleHave({ download }: Neighbour, nowMs: number): void {
+    if (download.isProven || download.newsCredit-- > 0) this.#selfReliance.recordProgress(nowMs)
   }
 
   /** Another keeper fetches these. */
@@ -223,9 +178,10 @@ export class OriginShare {
     let yielded: number[] | undefined
     for (const piece of pieces) {
       if (this.#state.status[piece] !== MISSING) continue
-      this.#taken.set(piece, { by: neighbour.key, untilMs: nowMs + TAKEN_MS })
+      this.#taken.set(piece, { by: neighbour.key, untilMs: nowMs + ORIGIN.TAKEN_MS })
       const sinceMs = this.#state.comingFromOrigin.get(piece)
-      if (!isBetter || sinceMs === undefined || nowMs - sinceMs > CLASH_MS) continue
+      if (!isBetter || sinceMs === undefined || nowMs - sinceMs > ORIGIN.CLASH_MS) continue
+      if (this.#selfReliance.allowance > 0) continue
       yielded ??= []
       yielded.push(piece)
     }
@@ -240,6 +196,7 @@ export class OriginShare {
     this.#fromOrigin.record(bytes, nowMs)
     this.#measured += bytes
     this.#originRate = this.#fromOrigin.rate(nowMs)
+    this.#selfReliance.recordFromOrigin(this.#fromPeers.rate(nowMs) < ORIGIN.SLOW_SHARE * this.#originRate)
     if (!this.#forget(piece)) for (const budget of this.#budgets) budget.spend(bytes, nowMs)
     if (state.status[piece] !== MISSING || !state.wants(piece)) return
     this.#downloader.cancelPiece(piece)
@@ -274,6 +231,7 @@ export class OriginShare {
 
   recordFromPeers(bytes: number, nowMs: number): void {
     this.#fromPeers.record(bytes, nowMs)
+    this.#selfReliance.recordProgress(nowMs)
   }
 
   /** The piece came from elsewhere. */
@@ -294,7 +252,10 @@ export class OriginShare {
   /** Several times a second: who is keeper, what has been heard, what to fetch. `lateMs`: by how much this call missed its time. */
   housekeep(nowMs: number, lateMs: number): void {
     const state = this.#state
-    this.#lenienceMs = Math.min(MAX_LENIENCE_MS, Math.max(lateMs * LATENESS_FACTOR, this.#lenienceMs * LENIENCE_SHARE))
+    this.#lenienceMs = Math.min(
+      ORIGIN.MAX_LENIENCE_MS,
+      Math.max(lateMs * ORIGIN.LATENESS_FACTOR, this.#lenienceMs * ORIGIN.LENIENCE_SHARE)
+    )
     this.keepers.expire(this.#self, nowMs)
     this.#keepMembership(nowMs)
     if (this.isKeeper && nowMs >= this.#beatMs && this.#isNeeded()) {
@@ -304,17 +265,20 @@ export class OriginShare {
     }
     this.#yieldToOthers()
     const superseded: number[] = []
-    for (const piece of state.comingFromOrigin.keys()) if (this.#downloader.isExpected(piece)) superseded.push(piece)
+    if (this.#selfReliance.allowance === 0) {
+      for (const piece of state.comingFromOrigin.keys()) if (this.#downloader.isExpected(piece)) superseded.push(piece)
+    }
     this.#cancel(superseded)
     for (const [piece, { untilMs }] of this.#taken) if (untilMs <= nowMs) this.#taken.delete(piece)
-    if (nowMs - this.#exhaustedMs >= LOOK_AGAIN_MS) this.#lookAgain()
+    if (nowMs - this.#exhaustedMs >= ORIGIN.LOOK_AGAIN_MS) this.#lookAgain()
+    if (state.neighbourOf.size > 0) this.#selfReliance.review(state.neighbourOf.size, this.#rank / 2 ** 32, nowMs)
     this.#askOrigin(nowMs, true)
-    if (this.#isNews && nowMs - this.#toldMs >= TELL_MS) this.#tell(nowMs)
+    if (this.#isNews && nowMs >= this.#toldMs + ORIGIN.TELL_MS) this.#tell(nowMs)
   }
 
   /** After every input. Cheap when there is nothing to do. */
   advance(nowMs: number): void {
-    if (this.#isNews && nowMs - this.#toldMs >= TELL_MS) this.#tell(nowMs)
+    if (this.#isNews && nowMs >= this.#toldMs + ORIGIN.TELL_MS) this.#tell(nowMs)
     if (this.#self === undefined) return
     if (nowMs >= this.#growMs || this.#bytesComing * 2 < this.#window(nowMs)) this.#askOrigin(nowMs, false)
   }
@@ -342,7 +306,7 @@ export class OriginShare {
     if (!this.keepers.has(self)) {
       this.#keeperSinceMs = Number.POSITIVE_INFINITY
       if (state.isComplete || this.keepers.size >= MAX_KEEPERS) return
-      const hasCompany = nowMs - Math.max(this.#companySinceMs, this.#openedMs) >= PROPOSE_MS + this.#lenienceMs
+      const hasCompany = nowMs - Math.max(this.#companySinceMs, this.#openedMs) >= ORIGIN.PROPOSE_MS + this.#lenienceMs
       if (!hasCompany && !this.#isAlone(nowMs)) return
       if (!this.keepers.record({ peer: self, beat: 0 }, nowMs)) return
       this.#isNews = true
@@ -354,6 +318,7 @@ export class OriginShare {
   /** The list of keepers changed: what we asked for and is another's now is left to it, what one took that has gone is free. */
   #yieldToOthers(): void {
     if (this.#self === undefined || this.#yieldedVersion === this.keepers.version) return
+    if (this.#selfReliance.allowance > 0) return
     this.#yieldedVersion = this.keepers.version
     const self = this.keepers.peers.indexOf(this.#self)
     this.#refreshOwners()
@@ -373,8 +338,8 @@ export class OriginShare {
 
   #isAlone(nowMs: number): boolean {
     if (this.#state.neighbourOf.size > 0) return false
-    if (this.#hasUntriedPeers()) return nowMs - Math.max(this.#lonelySinceMs, this.#openedMs) >= DESERTED_MS
-    return this.#searchedMs <= nowMs && nowMs - this.#lonelySinceMs >= ALONE_MS
+    if (this.#peers.hasUntried) return nowMs - Math.max(this.#lonelySinceMs, this.#openedMs) >= ORIGIN.DESERTED_MS
+    return this.#searchedMs <= nowMs && nowMs - this.#lonelySinceMs >= ORIGIN.ALONE_MS
   }
 
   /** A keeper's beat is worth telling while we or a neighbour miss something. */
@@ -401,19 +366,19 @@ export class OriginShare {
 
   #window(nowMs: number): number {
     if (this.#isSequential) return Number.POSITIVE_INFINITY
-    const isNew = this.#measured < FIRST_WINDOW_BYTES
-    const ahead = isNew ? FIRST_WINDOW_BYTES : (this.#fromOrigin.rate(nowMs) * WINDOW_MS) / 1000
+    const isNew = this.#measured < ORIGIN.FIRST_WINDOW_BYTES
+    const ahead = isNew ? ORIGIN.FIRST_WINDOW_BYTES : (this.#fromOrigin.rate(nowMs) * ORIGIN.WINDOW_MS) / 1000
     const window = Math.max(this.#blockPieces * this.#state.geometry.pieceLength, Math.min(this.#windowBytes, ahead))
     return Math.min(window, this.#allowanceWhenAlone(nowMs))
   }
 
-  /** What may be under way while it is not sure that we are alone, see {@link FIRST_SHARE}. */
+  /** What may be under way while it is not sure that we are alone, see {@link ORIGIN.FIRST_SHARE}. */
   #allowanceWhenAlone(nowMs: number): number {
     const aloneMs = nowMs - Math.max(this.#searchedMs, this.#openedMs)
-    const surelyMs = SURELY_ALONE_MS + 2 * this.#lenienceMs
+    const surelyMs = ORIGIN.SURELY_ALONE_MS + 2 * this.#lenienceMs
     if (this.#isSurelyAlone || aloneMs >= surelyMs || !this.#isAlone(nowMs)) return Number.POSITIVE_INFINITY
     const { length, pieceLength } = this.#state.geometry
-    const share = FIRST_SHARE + (aloneMs / surelyMs) ** 3
+    const share = ORIGIN.FIRST_SHARE + (aloneMs / surelyMs) ** 3
     return Math.max(2 * pieceLength, length * share) - this.bytesFetched
   }
 
@@ -421,17 +386,20 @@ export class OriginShare {
   #askOrigin(nowMs: number, isHousekeeping: boolean): void {
     const state = this.#state
     this.#growMs =
-      this.isKeeper && this.#allowanceWhenAlone(nowMs) < Number.POSITIVE_INFINITY ? nowMs + GROW_MS : Number.POSITIVE_INFINITY
+      this.isKeeper && this.#allowanceWhenAlone(nowMs) < Number.POSITIVE_INFINITY
+        ? nowMs + ORIGIN.GROW_MS
+        : Number.POSITIVE_INFINITY
     if (this.#self === undefined || state.isComplete || state.isPaused || state.isLeaving || state.storeFault !== undefined)
       return
     const pieces: number[] = []
-    if (this.#downloader.hasReaders) this.#pickForReaders(pieces, nowMs)
+    if (this.#downloader.readers.size > 0) this.#pickForReaders(pieces, nowMs)
     if (this.#mayFetch(nowMs)) {
       if (nowMs !== this.#exhaustedMs) this.#pickOwn(pieces, nowMs)
       const isIdle = pieces.length === 0 && this.#bytesComing === 0
       this.#idleSinceMs = isIdle ? Math.min(this.#idleSinceMs, nowMs) : Number.POSITIVE_INFINITY
-      if (isIdle && isHousekeeping && nowMs - this.#idleSinceMs >= STEAL_MS) this.#pickFromOthers(pieces, nowMs)
-    } else if (isHousekeeping && this.#bytesComing === 0 && this.#isStarved(nowMs)) this.#pickBlock(this.#cursor, pieces, nowMs)
+      if (isIdle && isHousekeeping && nowMs - this.#idleSinceMs >= ORIGIN.STEAL_MS) this.#pickFromOthers(pieces, nowMs)
+    }
+    if (this.#selfReliance.allowance > 0 && pieces.length === 0) this.#pickAny(pieces, nowMs)
     if (pieces.length === 0) return
     state.emit({ type: 'fetchFromOrigin', pieces })
     if (this.#isSequential) return
@@ -450,19 +418,26 @@ export class OriginShare {
     if (this.#isSequential && this.keepers.peers[0] !== this.#self) return false
     if (this.#isAlone(nowMs)) return true
     // From the first neighbour on: what it knows of others comes in the same time as if we had just become keeper.
-    return nowMs - Math.max(this.#keeperSinceMs, this.#companySinceMs) >= STABLE_MS + this.#lenienceMs
+    return nowMs - Math.max(this.#keeperSinceMs, this.#companySinceMs) >= ORIGIN.STABLE_MS + this.#lenienceMs
   }
 
-  #isStarved(nowMs: number): boolean {
-    const patienceMs = STARVED_MS * (1 + this.#rank / 2 ** 32)
-    return nowMs - Math.max(this.#downloader.lastPieceMs, this.#openedMs, this.#newsMs) >= patienceMs
+  /** Whatever is missing, from a place of our own on: for once nobody else is believed to fetch it. */
+  #pickAny(pieces: number[], nowMs: number): void {
+    const { comingFromOrigin, geometry } = this.#state
+    const { pieceCount } = geometry
+    for (let looked = 0; looked < pieceCount; looked++) {
+      if (comingFromOrigin.size >= this.#selfReliance.allowance || !this.#hasRoom(nowMs)) return
+      const piece = this.#anyCursor
+      if (this.#isAskable(piece, nowMs)) this.#take(piece, pieces, nowMs)
+      this.#anyCursor = (piece + 1) % pieceCount
+    }
   }
 
   /** Pieces that a reader stands at. */
   #pickForReaders(pieces: number[], nowMs: number): void {
-    for (const { first, last, movedMs } of this.#downloader.readers()) {
+    for (const { first, last, movedMs } of this.#downloader.readers.all()) {
       const isMine = this.#mayFetch(nowMs)
-      if (!isMine && nowMs - Math.max(movedMs, this.#downloader.lastPieceMs) < READER_PATIENCE_MS) continue
+      if (!isMine && nowMs - Math.max(movedMs, this.#downloader.lastPieceMs) < ORIGIN.READER_PATIENCE_MS) continue
       for (let piece = first; piece <= last && piece < first + this.#blockPieces; piece++) {
         if (!this.#hasRoom(nowMs)) return
         if (this.#isFetchable(piece, 0, nowMs)) this.#take(piece, pieces, nowMs)
@@ -502,7 +477,7 @@ export class OriginShare {
       const owner = peers[this.#owners[block] as number]
       if (owner === this.#self) continue
       const isSeen = owner === undefined || this.#state.neighbourOf.has(owner)
-      if (isSeen || idleMs >= STEAL_UNSEEN_MS) this.#pickBlock(block, pieces, nowMs)
+      if (isSeen || idleMs >= ORIGIN.STEAL_UNSEEN_MS) this.#pickBlock(block, pieces, nowMs)
     }
   }
 
@@ -522,10 +497,14 @@ export class OriginShare {
   }
 
   #isFetchable(piece: number, holdersAllowed: number, nowMs: number): boolean {
+    if (this.#state.table.holdersOf(piece) > holdersAllowed || this.#taken.has(piece)) return false
+    return !this.#downloader.isExpected(piece) && this.#isAskable(piece, nowMs)
+  }
+
+  /** Missing, not on its way from the origin, and not refused by it of late. */
+  #isAskable(piece: number, nowMs: number): boolean {
     const state = this.#state
     if (state.status[piece] !== MISSING || !state.wants(piece) || state.comingFromOrigin.has(piece)) return false
-    if (state.table.holdersOf(piece) > holdersAllowed) return false
-    if (this.#downloader.isExpected(piece) || this.#taken.has(piece)) return false
     const failedUntilMs = this.#failedUntilMs.get(piece)
     if (failedUntilMs === undefined) return true
     if (failedUntilMs > nowMs) return false
@@ -536,15 +515,15 @@ export class OriginShare {
   /** Most neighbours that may hold a piece which we fetch from the origin all the same: none while peers are quick. */
   #holdersAllowed(nowMs: number): number {
     const state = this.#state
-    if (nowMs - Math.max(this.#openedMs, this.#companySinceMs) < JUDGE_PEERS_MS) return 0
+    if (nowMs - Math.max(this.#openedMs, this.#companySinceMs) < ORIGIN.JUDGE_PEERS_MS) return 0
     const peerRate = this.#fromPeers.rate(nowMs)
     const missingBytes = state.wantedMissing * state.geometry.pieceLength
     const isSlow =
       this.#measured === 0
-        ? this.#bytesComing === 0 && missingBytes > (peerRate * WORTH_TRYING_MS) / 1000
-        : peerRate < SLOW_SHARE * this.#originRate
+        ? this.#bytesComing === 0 && missingBytes > (peerRate * ORIGIN.WORTH_TRYING_MS) / 1000
+        : peerRate < ORIGIN.SLOW_SHARE * this.#originRate
     if (!isSlow) return 0
-    return this.keepers.size === 1 ? Number.POSITIVE_INFINITY : FEW_HOLDERS
+    return this.keepers.size === 1 ? Number.POSITIVE_INFINITY : ORIGIN.FEW_HOLDERS
   }
 
   #hasRoom(nowMs: number): boolean {
