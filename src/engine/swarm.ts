@@ -1,6 +1,6 @@
 /**
  * The engine: all peers sharing one content, as one peer sees them. Decides who is asked for what, who is served next, who is dialled,
- * dropped or banned. The contract is types.ts; docs/SCHEDULING.md explains the choices.
+ * dropped or banned. The contract is contract.ts; docs/SCHEDULING.md explains the choices.
  *
  * Synchronous and pure: no I/O, no clock, no ambient randomness, no payload bytes. The real node (src/node) and the simulator
  * (src/sim) drive this same class: every input goes through {@link Swarm.handle}, every wish comes back as an output, and at or after
