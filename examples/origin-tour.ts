@@ -13,9 +13,9 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startDaemon } from '../src/daemon/index.ts'
 import { resolveDaemonOptions } from '../src/daemon/options.ts'
 import { createManifestFromUrl, createNode } from '../src/index.ts'
+import { startDaemon } from '../src/start-daemon.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'swarm-tour-'))
 const content = randomBytes(24 * 1024 * 1024)

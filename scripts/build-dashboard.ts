@@ -1,5 +1,5 @@
 /**
- * Bundles the dashboard into dist/daemon/dashboard, where the daemon looks for it (from the package and from a checkout alike).
+ * Bundles the dashboard into dist/api/dashboard, where the daemon looks for it (from the package and from a checkout alike).
  * Run by `npm run build:dashboard`, and by `npm run build` after the compiler.
  */
 
@@ -7,8 +7,8 @@ import { copyFile, mkdir, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-const source = fileURLToPath(new URL('../src/daemon/dashboard/', import.meta.url))
-const target = fileURLToPath(new URL('../dist/daemon/dashboard/', import.meta.url))
+const source = fileURLToPath(new URL('../src/api/dashboard/', import.meta.url))
+const target = fileURLToPath(new URL('../dist/api/dashboard/', import.meta.url))
 
 await rm(target, { recursive: true, force: true })
 await mkdir(target, { recursive: true })

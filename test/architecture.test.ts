@@ -23,9 +23,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['content', 'util'],
   network: ['wire', 'content', 'util'],
   node: ['engine', 'store', 'network', 'wire', 'content', 'util'],
-  daemon: ['node', 'content', 'util'],
-  cli: ['daemon', 'node', 'sim', 'content', 'util'],
-  index: ['daemon', 'node', 'content', 'util']
+  daemon: ['api', 'node', 'content', 'util'],
+  http: ['daemon', 'node', 'util'],
+  api: ['http', 'daemon', 'node', 'content', 'util'],
+  fronts: ['http', 'daemon', 'content', 'util'],
+  'start-daemon': ['api', 'fronts', 'http', 'daemon', 'node', 'content', 'util'],
+  cli: ['start-daemon', 'api', 'daemon', 'node', 'sim', 'content', 'util'],
+  index: ['node', 'content', 'util']
 }
 
 /** Folders that run anywhere and twice the same: no I/O, clock, ambient randomness, timers or output. */
@@ -64,13 +68,21 @@ function readSource(name: string, text: string): SourceFile {
   }
 }
 
+/** The file that a relative import leads to, relative to src. */
+function resolveName(file: SourceFile, specifier: string): string {
+  return relative(SRC, join(SRC, dirname(file.name), specifier))
+    .split(sep)
+    .join('/')
+}
+
 /** The folder of src that a relative import leads to, or undefined for packages and builtins. */
 function targetFolder(file: SourceFile, specifier: string): string | undefined {
   if (!specifier.startsWith('.')) return undefined
-  const target = relative(SRC, join(SRC, dirname(file.name), specifier))
-    .split(sep)
-    .join('/')
-  return (target.split('/')[0] as string).replace(/\.ts$/, '')
+  return (resolveName(file, specifier).split('/')[0] as string).replace(/\.ts$/, '')
+}
+
+function frontOf(name: string): string | undefined {
+  return name.split('/')[1]
 }
 
 function importFaults(file: SourceFile): string[] {
@@ -81,6 +93,9 @@ function importFaults(file: SourceFile): string[] {
     const folder = targetFolder(file, specifier)
     if (folder !== undefined && folder !== file.folder && folder !== 'errors' && !allowed.includes(folder)) {
       faults.push(`${file.name} imports ${specifier}, but ${file.folder} may not import ${folder}`)
+    }
+    if (folder === 'fronts' && file.folder === 'fronts' && frontOf(resolveName(file, specifier)) !== frontOf(file.name)) {
+      faults.push(`${file.name} imports ${specifier}, but a front may not import another`)
     }
     if (folder === undefined && PURE.has(file.folder) && !PURE_PACKAGES.test(specifier)) {
       faults.push(`${file.name} imports ${specifier}, but ${file.folder} is pure`)
@@ -133,6 +148,8 @@ test('the rules see a forbidden import and a forbidden global, in code but not i
   assert.equal(faultsOf('wire/a.ts', "const x = await import('node:fs')"), 1)
   assert.equal(faultsOf('store/a.ts', "export { x } from '../network/x.ts'"), 1)
   assert.equal(faultsOf('node/a.ts', "import { createLibp2p } from 'libp2p'"), 1)
+  assert.equal(faultsOf('fronts/tus/a.ts', "import { x } from '../files/x.ts'"), 1)
+  assert.equal(faultsOf('fronts/tus/a.ts', "import { x } from './x.ts'"), 0)
   assert.equal(faultsOf('util/a.ts', 'export const now = () => Date.now()'), 1)
   assert.equal(faultsOf('content/a.ts', 'const bytes = Buffer.alloc(1)'), 1)
   assert.equal(faultsOf('engine/sub/a.ts', "import { x } from '../../util/x.ts' // Date.now()\nconst text = 'Math.random'"), 0)

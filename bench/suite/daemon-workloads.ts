@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DaemonClient } from '../../src/daemon/client.ts'
+import { DaemonClient } from '../../src/api/client/client.ts'
 import { readRendezvous } from '../../src/daemon/rendezvous.ts'
 import type { Running, Scope } from './measure.ts'
 import type { Sample } from './results.ts'

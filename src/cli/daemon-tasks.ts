@@ -5,8 +5,8 @@
  */
 
 import { resolve, sep } from 'node:path'
-import type { DaemonClient } from '../daemon/client.ts'
-import type { AddTask, Task } from '../daemon/schema.ts'
+import type { DaemonClient } from '../api/client/client.ts'
+import type { AddTask, Task } from '../api/schema.ts'
 import { StalledError, SwarmError, type SwarmErrorCode } from '../errors.ts'
 import { writeManifest } from '../node/content.ts'
 import { loadManifestParser } from '../node/manifest-parser.ts'

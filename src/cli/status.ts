@@ -2,7 +2,7 @@
  * `swarm status`: what the daemon does. On a terminal it is redrawn every second until stopped; elsewhere, or with `--once`, it is said once.
  */
 
-import type { DaemonClient } from '../daemon/client.ts'
+import type { DaemonClient } from '../api/client/client.ts'
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { interruptible } from './interrupt.ts'
 import type { CommonFlags } from './options.ts'

@@ -2,8 +2,8 @@
  * `swarm task <action> <task>`: what an operator does with one task of the daemon. The task is named by its id or root, or the beginning of one, or its name.
  */
 
-import type { DaemonClient } from '../daemon/client.ts'
-import type { Task } from '../daemon/schema.ts'
+import type { DaemonClient } from '../api/client/client.ts'
+import type { Task } from '../api/schema.ts'
 import { InvalidOptionsError, NotFoundError } from '../errors.ts'
 import type { CommonFlags } from './options.ts'
 import { taskFields, taskLines } from './task-report.ts'

@@ -6,7 +6,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import type { DaemonClient } from '../daemon/client.ts'
+import type { DaemonClient } from '../api/client/client.ts'
 import { environmentName } from '../daemon/option-table.ts'
 import { InvalidOptionsError, NotFoundError } from '../errors.ts'
 import { resolveNodeOptions } from '../node/options.ts'
@@ -61,7 +61,7 @@ export function tokenOf({ tokenFile }: Pick<DaemonClientFlags, 'tokenFile'>): st
 }
 
 async function findClient(flags: DaemonClientFlags): Promise<DaemonClient | undefined> {
-  const { findDaemon } = await import('../daemon/client.ts')
+  const { findDaemon } = await import('../api/client/client.ts')
   const url = typeof flags.daemon === 'string' ? flags.daemon : undefined
   return findDaemon({
     stateDir: resolveNodeOptions(defined({ stateDir: flags.stateDir })).stateDir,

@@ -8,9 +8,9 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { ScanReport } from '../api/schema.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { InvalidManifestError, NotFoundError, StoreError } from '../errors.ts'
-import type { ScanReport } from './schema.ts'
 import { errorBody } from './tasks/error-body.ts'
 
 export interface FolderScannerInit {

@@ -2,12 +2,12 @@
  * The daemon's limits: what the configuration says, what an operator changed while running, and what the hour makes of both.
  *
  * Invariants: a change is stored before it is applied; `inForce` is recomputed when the clock passes a rule's edge. Called by the
- * composition (index.ts) and the routes.
+ * composition (start-daemon.ts) and the routes.
  */
 
 import { EventEmitter } from 'node:events'
-import type { LimitRule, Limits, PatchLimits } from './schema.ts'
-import type { TaskStore } from './task-store.ts'
+import type { LimitRule, Limits, PatchLimits } from '../api/schema.ts'
+import type { TaskStore } from './tasks/task-store.ts'
 
 /** What holds at a moment. */
 export type LimitsInForce = Omit<Limits, 'schedule' | 'quotaBytes'>

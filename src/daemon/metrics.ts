@@ -2,14 +2,14 @@
  * Prometheus metrics of a daemon. Every name is documented in docs/API.md; a test holds the two together.
  *
  * Invariants: one registry per daemon; label values are from closed sets (states, route patterns, status codes), never from clients.
- * Values that the queue knows are read when scraped. Called by server.ts and gateway.ts.
+ * Values that the queue knows are read when scraped. Called by http/ and the files front.
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { SwarmNode } from '../node/types.ts'
 import type { Bans } from './bans.ts'
 import type { LimitBoard } from './limits.ts'
-import type { TaskQueue } from './task-queue.ts'
+import type { TaskQueue } from './tasks/task-queue.ts'
 
 interface MetricsInit {
   node: Pick<SwarmNode, 'uploads' | 'refusals'>

@@ -2,7 +2,7 @@
  * How the commands of the same user find the running daemon: a file in the state folder with its address and a secret of this run.
  *
  * Invariants: readable by its owner alone; written only once the daemon answers; a file left by a killed daemon is told from a live one
- * by asking. Called by index.ts (writes) and client.ts (reads).
+ * by asking. Called by start-daemon.ts (writes) and client.ts (reads).
  */
 
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'

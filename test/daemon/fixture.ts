@@ -12,10 +12,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { type DaemonClient, findDaemon } from '../../src/daemon/client.ts'
-import { type Daemon, startDaemon } from '../../src/daemon/index.ts'
+import { type DaemonClient, findDaemon } from '../../src/api/client/client.ts'
+import type { Task } from '../../src/api/schema.ts'
 import { resolveDaemonOptions } from '../../src/daemon/options.ts'
-import type { Task } from '../../src/daemon/schema.ts'
+import { type Daemon, startDaemon } from '../../src/start-daemon.ts'
 
 export type Flags = Readonly<Record<string, unknown>>
 

@@ -10,7 +10,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import Ajv from 'ajv'
-import { findDaemon } from '../../src/daemon/client.ts'
+import { findDaemon } from '../../src/api/client/client.ts'
 import { readRendezvous } from '../../src/daemon/rendezvous.ts'
 import { isPublicAddress } from '../../src/node/public-address.ts'
 import { eventually, raw, type TestDaemon, untilComplete, World } from './fixture.ts'
@@ -239,7 +239,7 @@ describe('the API', () => {
     const { setTimeout: arm, clearTimeout: disarm } = globalThis
     t.mock.method(globalThis, 'setTimeout', (...args: Parameters<typeof arm>) => {
       const timer = arm(...args)
-      if (/daemon.http.server\.ts/.test(new Error('where').stack ?? '')) {
+      if (/src.http.server\.ts/.test(new Error('where').stack ?? '')) {
         armed.add(timer)
         count++
       }

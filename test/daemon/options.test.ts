@@ -3,10 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import type { Limits } from '../../src/api/schema.ts'
 import { limitsAt } from '../../src/daemon/limits.ts'
 import { DAEMON_OPTIONS, environmentName } from '../../src/daemon/option-table.ts'
 import { parseRule, resolveDaemonOptions } from '../../src/daemon/options.ts'
-import type { Limits } from '../../src/daemon/schema.ts'
 import { InvalidOptionsError } from '../../src/errors.ts'
 
 describe('daemon options', () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { TaskState } from '../../src/daemon/schema.ts'
-import { TaskQueue } from '../../src/daemon/task-queue.ts'
-import { type TaskRecord, TaskStore } from '../../src/daemon/task-store.ts'
+import type { TaskState } from '../../src/api/schema.ts'
 import { byTurn, claimedBytes, type Entry } from '../../src/daemon/tasks/entry.ts'
+import { TaskQueue } from '../../src/daemon/tasks/task-queue.ts'
+import { type TaskRecord, TaskStore } from '../../src/daemon/tasks/task-store.ts'
 import { TaskTable } from '../../src/daemon/tasks/task-table.ts'
 
 function entryOf(i: number, more: Partial<TaskRecord> = {}): Entry {

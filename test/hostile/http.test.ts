@@ -9,16 +9,10 @@ import { readFile, truncate } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { addressGroup } from '../../src/daemon/http/address-group.ts'
-import { chooseRanges } from '../../src/daemon/http/ranges.ts'
-import {
-  CONTENDED_STALL_MS,
-  ReaderGate,
-  type ReaderRequest,
-  STALL_MS,
-  TURN_MS,
-  type Turn
-} from '../../src/daemon/http/reader-gate.ts'
+import { chooseRanges } from '../../src/fronts/files/ranges.ts'
+import { CONTENDED_STALL_MS, ReaderGate, type ReaderRequest, TURN_MS, type Turn } from '../../src/fronts/files/reader-gate.ts'
+import { addressGroup } from '../../src/http/address-group.ts'
+import { STALL_MS } from '../../src/http/bounds.ts'
 import { type DaemonProcess, eventually, raw, World } from '../daemon/fixture.ts'
 
 const MIB = 1024 * 1024

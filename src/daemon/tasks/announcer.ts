@@ -6,9 +6,9 @@
  */
 
 import { EventEmitter } from 'node:events'
-import { HashingBoard } from '../hashing.ts'
-import type { Hashing, Task } from '../schema.ts'
+import type { Hashing, Task } from '../../api/schema.ts'
 import type { Entry } from './entry.ts'
+import { HashingBoard } from './hashing-board.ts'
 
 export interface QueueListener {
   changed: (task: Task) => void

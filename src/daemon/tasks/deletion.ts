@@ -5,12 +5,12 @@
  * no quota counts; an eviction that meets a file that is not ours deletes nothing and fails the task. Called by the queue.
  */
 
+import type { TaskState } from '../../api/schema.ts'
 import type { Manifest } from '../../content/manifest.ts'
 import { RequestRefusedError } from '../../errors.ts'
 import type { RemoveReport, SwarmNode } from '../../node/types.ts'
-import type { TaskState } from '../schema.ts'
-import type { TaskStore } from '../task-store.ts'
 import type { Entry } from './entry.ts'
+import type { TaskStore } from './task-store.ts'
 
 export interface DeletionInit {
   node: Pick<SwarmNode, 'remove'>

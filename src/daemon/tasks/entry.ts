@@ -3,7 +3,7 @@
  */
 
 import type { GetStatus, Transfer, TransferSnapshot } from '../../node/types.ts'
-import type { TaskRecord } from '../task-store.ts'
+import type { TaskRecord } from './task-store.ts'
 
 export interface Entry {
   readonly record: TaskRecord

@@ -2,8 +2,8 @@
  * Errors as the API shows them.
  */
 
+import type { ErrorBody } from '../../api/schema.ts'
 import { SwarmError } from '../../errors.ts'
-import type { ErrorBody } from '../schema.ts'
 
 /** Anything thrown in the one shape of the API. */
 export function errorBody(err: unknown): ErrorBody {

@@ -3,11 +3,11 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import type { AddTask, TaskLimits } from '../../api/schema.ts'
 import { isLink, parseLink } from '../../content/link.ts'
 import type { Manifest } from '../../content/manifest.ts'
 import { InvalidOptionsError } from '../../errors.ts'
-import type { AddTask, TaskLimits } from '../schema.ts'
-import type { TaskRecord } from '../task-store.ts'
+import type { TaskRecord } from './task-store.ts'
 
 /** What a caller asks for, paths already checked. */
 export interface NewTask {

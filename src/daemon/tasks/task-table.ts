@@ -5,7 +5,7 @@
  * A task among ten thousand costs what one among a hundred does. Called by the queue.
  */
 
-import type { TaskState } from '../schema.ts'
+import type { TaskState } from '../../api/schema.ts'
 import { byTurn, claimedBytes, type Entry, isEvictable } from './entry.ts'
 
 /** How a task stood when it was noted last. */

@@ -2,12 +2,12 @@
  * Tasks as the API shows them.
  */
 
+import type { Task } from '../../api/schema.ts'
 import { formatLink } from '../../content/link.ts'
 import type { TransferSnapshot } from '../../node/types.ts'
-import type { Task } from '../schema.ts'
-import type { TaskRecord } from '../task-store.ts'
 import { unsignedLink } from '../unsigned.ts'
 import { type Entry, recordTotals } from './entry.ts'
+import type { TaskRecord } from './task-store.ts'
 
 /** The task as the API shows it; `place` in the queue if it waits there. */
 export function viewTask(entry: Entry, place: number | undefined): Task {

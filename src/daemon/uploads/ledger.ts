@@ -3,7 +3,7 @@
  *
  * Invariants: a byte is debited before it is written, whatever way it comes and however many come side by side; a promise holds its room
  * only while bytes come, so that one who announces and never sends keeps nobody out; a debit costs the same with one upload and with a
- * thousand. Called by multipart.ts and tus.ts.
+ * thousand. Called by uploads.ts and the tus front.
  */
 
 import { statfsSync } from 'node:fs'

@@ -1,0 +1,285 @@
+/**
+ * Resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload) at `/uploads`: creation (also with the first bytes and with
+ * the length to follow), termination, expiration, checksum, concatenation.
+ *
+ * @tus/server speaks the protocol and @tus/file-store keeps the bytes; records are in the upload store. Checksums and concatenation are
+ * ours, since neither has them.
+ *
+ * Invariants: bytes whose checksum is wrong are cut off again before anything is answered; a finished upload is hashed and seeded before
+ * its last request is answered. Called by its routes.
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { createHash, type Hash, randomUUID } from 'node:crypto'
+import { stat, truncate } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { Transform } from 'node:stream'
+import { FileStore } from '@tus/file-store'
+import { type DataStore, Server, type Upload as TusUpload } from '@tus/server'
+import type { Debit } from '../../daemon/uploads/ledger.ts'
+import { joinFiles, safeName, type Uploads } from '../../daemon/uploads/uploads.ts'
+import { httpStatusOf, InvalidOptionsError, NotFoundError, SwarmError } from '../../errors.ts'
+
+const PATH = '/uploads'
+const MAX_PARTS = 1000
+/** What the protocol calls a checksum that does not match. */
+const CHECKSUM_MISMATCH = 460
+const ALGORITHMS = ['sha256', 'sha1', 'md5'] as const
+
+interface RequestFacts {
+  checksum: { hash: Hash; expected: Buffer } | undefined
+  isPartial: boolean
+  /** Content-Length. */
+  announced: number
+}
+
+export class TusUploads {
+  readonly #uploads: Uploads
+  readonly #server: Server
+  readonly #store: FileStore
+  readonly #facts = new AsyncLocalStorage<RequestFacts>()
+
+  constructor(
+    uploads: Uploads,
+    { maxBytes, expiryMs, allowOrigin }: { maxBytes: number; expiryMs: number; allowOrigin: (origin: string) => boolean }
+  ) {
+    this.#uploads = uploads
+    const { store } = uploads
+    this.#store = new CheckedFileStore(
+      {
+        directory: store.folder,
+        expirationPeriodInMilliseconds: expiryMs,
+        configstore: {
+          get: async key => {
+            const record = store.get(idOf(key))
+            if (record === undefined || record.kind !== 'tus') return undefined
+            return {
+              id: key,
+              size: record.length,
+              offset: 0,
+              metadata: { ...record.metadata },
+              // What the library counts the expiry from.
+              creation_date: new Date(uploads.expiresMs(record) - expiryMs).toISOString(),
+              storage: undefined
+            } as TusUpload
+          },
+          set: async (key, upload) => {
+            const known = store.get(idOf(key))
+            if (known !== undefined) {
+              uploads.ledger.announce(known.id, upload.size)
+              store.save({ ...known, length: upload.size })
+            } else await this.#create(idOf(key), upload)
+          },
+          delete: async key => uploads.remove(idOf(key)),
+          list: async () =>
+            store.list().flatMap(({ id, kind, taskId }) => (kind === 'tus' && taskId === undefined ? [keyOf(id)] : []))
+        }
+      },
+      this.#facts,
+      (id, announced) => uploads.ledger.begin(id, { announced })
+    ) as FileStore
+    this.#server = new Server({
+      path: PATH,
+      datastore: this.#store as unknown as DataStore,
+      relativeLocation: true,
+      allowedOrigins: allowOrigin,
+      ...(maxBytes > 0 ? { maxSize: maxBytes } : {}),
+      namingFunction: () => keyOf(randomUUID()),
+      generateUrl: (_request, { id }) => `${PATH}/${idOf(id)}`,
+      getFileIdFromRequest: (_request, last) => (last === undefined ? undefined : keyOf(last.split('/').at(-1) ?? '')),
+      onUploadCreate: async (_request, upload) => {
+        uploads.ledger.checkRoom(upload.size ?? 0)
+        return {}
+      },
+      onUploadFinish: async (_request, upload) => {
+        const record = uploads.record(idOf(upload.id))
+        if (record.isPartial || record.taskId !== undefined) return {}
+        const task = await uploads.finish(record, store.tusFile(record.id))
+        return { headers: { 'Swarm-Root': task.root, 'Swarm-Task': task.id } }
+      },
+      onResponseError: (_request, err) =>
+        err instanceof SwarmError ? { status_code: httpStatusOf(err), body: `${err.message}\n` } : undefined
+    })
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const concat = request.headers['upload-concat']
+      if (request.method === 'OPTIONS') {
+        response.setHeader('tus-checksum-algorithm', ALGORITHMS.join(','))
+      } else if (request.method === 'POST' && typeof concat === 'string' && concat.startsWith('final;')) {
+        await this.#concatenate(concat, request, response)
+        return
+      } else if (request.method === 'HEAD') {
+        const id = request.url?.split('/').at(-1) ?? ''
+        const record = this.#uploads.store.get(id)
+        if (record?.isPartial === true) response.setHeader('upload-concat', 'partial')
+        if (record?.taskId !== undefined && record.length !== undefined) {
+          // Its bytes have moved to the complete contents.
+          response.writeHead(200, {
+            ...TUS,
+            'upload-offset': record.length,
+            'upload-length': record.length,
+            'swarm-root': record.root ?? '',
+            'cache-control': 'no-store'
+          })
+          response.end()
+          return
+        }
+      }
+      const facts: RequestFacts = {
+        checksum: checksumOf(request.headers['upload-checksum']),
+        isPartial: concat === 'partial',
+        announced: Number(request.headers['content-length'] ?? 0) || 0
+      }
+      await this.#facts.run(facts, () => this.#server.handle(request, response))
+    } catch (err) {
+      if (response.headersSent) response.destroy()
+      else response.writeHead(httpStatusOf(err), TUS).end(`${err instanceof SwarmError ? err.message : 'failed'}\n`)
+    }
+  }
+
+  /** Makes one upload of parts that are complete, in the order given. */
+  async #concatenate(concat: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { store } = this.#uploads
+    const ids = concat
+      .slice('final;'.length)
+      .trim()
+      .split(/\s+/)
+      .map(url => url.split('/').at(-1) ?? '')
+    if (new Set(ids).size < ids.length) throw new InvalidOptionsError('the concatenation names a part more than once')
+    if (ids.length > MAX_PARTS) throw new InvalidOptionsError(`more than ${MAX_PARTS} parts`)
+    let length = 0
+    for (const id of ids) {
+      const record = this.#uploads.record(id)
+      if (record.kind !== 'tus' || !record.isPartial)
+        throw new InvalidOptionsError('one of the parts was not announced as one (Upload-Concat: partial)', { id })
+      const { size, offset } = await this.#store.getUpload(keyOf(id)).catch(err => {
+        throw new NotFoundError('no such upload; it may have expired', { id, cause: String(err) })
+      })
+      if (size !== offset) throw new InvalidOptionsError('one of the parts is not complete', { id })
+      length += offset
+    }
+    const id = randomUUID()
+    const metadata = parseMetadata(request.headers['upload-metadata'])
+    await this.#uploads.initiate({ kind: 'tus', name: nameOf(metadata), length, root: metadata.root ?? undefined, metadata }, id)
+    const whole = store.tusFile(id)
+    try {
+      await joinFiles(
+        whole,
+        ids.map(part => store.tusFile(part))
+      )
+    } catch (err) {
+      await this.#uploads.remove(id)
+      throw err
+    }
+    const task = await this.#uploads.finish(this.#uploads.record(id), whole)
+    for (const part of ids) await this.#uploads.remove(part)
+    response.writeHead(201, { ...TUS, location: `${PATH}/${id}`, 'swarm-root': task.root, 'swarm-task': task.id }).end()
+  }
+
+  async #create(id: string, upload: TusUpload): Promise<void> {
+    const metadata = upload.metadata ?? {}
+    const isPartial = this.#facts.getStore()?.isPartial === true
+    await this.#uploads.initiate(
+      {
+        kind: 'tus',
+        name: isPartial ? 'part' : nameOf(metadata),
+        length: upload.size,
+        root: metadata.root ?? undefined,
+        metadata,
+        isPartial
+      },
+      id
+    )
+  }
+}
+
+const TUS = { 'tus-resumable': '1.0.0' }
+
+/** The library's file lies in the upload's folder. */
+function keyOf(id: string): string {
+  return `${id}/data`
+}
+
+function idOf(key: string): string {
+  return key.split('/')[0] as string
+}
+
+/** Debits what is written before it is, compares it with the checksum of the request, and takes it back when that differs. */
+class CheckedFileStore extends FileStore {
+  readonly #facts: AsyncLocalStorage<RequestFacts>
+  readonly #begin: (id: string, announced: number) => Debit
+
+  constructor(
+    options: ConstructorParameters<typeof FileStore>[0],
+    facts: AsyncLocalStorage<RequestFacts>,
+    begin: (id: string, announced: number) => Debit
+  ) {
+    super(options)
+    this.extensions = [...this.extensions, 'checksum', 'concatenation', 'concatentation']
+    this.#facts = facts
+    this.#begin = begin
+  }
+
+  override async write(readable: Parameters<FileStore['write']>[0], key: string, offset: number): Promise<number> {
+    const facts = this.#facts.getStore()
+    const checksum = facts?.checksum
+    const debit = this.#begin(idOf(key), facts?.announced ?? 0)
+    let refusal: unknown
+    const tap = new Transform({
+      transform: (chunk, _, done) => {
+        try {
+          debit.take((chunk as Buffer).byteLength)
+          checksum?.hash.update(chunk as Buffer)
+          done(null, chunk)
+        } catch (err) {
+          refusal = err
+          done(err as Error)
+        }
+      }
+    })
+    readable.on('error', err => tap.destroy(err))
+    const path = join(this.directory, key)
+    let end = offset
+    try {
+      end = await super.write(readable.pipe(tap), key, offset)
+      if (checksum !== undefined && !checksum.hash.digest().equals(checksum.expected)) {
+        await truncate(path, offset)
+        end = offset
+        throw { status_code: CHECKSUM_MISMATCH, body: 'Checksum Mismatch\n' }
+      }
+      return end
+    } catch (err) {
+      // Without all of it nothing is known of the part that came.
+      if (checksum !== undefined) await truncate(path, offset)
+      end = (await stat(path).catch(() => undefined))?.size ?? offset
+      throw refusal ?? err
+    } finally {
+      debit.settle({ bytes: end - offset, replaced: 0 })
+    }
+  }
+}
+
+function checksumOf(header: string | string[] | undefined): RequestFacts['checksum'] {
+  if (typeof header !== 'string') return undefined
+  const [algorithm = '', value = ''] = header.split(' ')
+  const known = ALGORITHMS.find(each => each === algorithm.toLowerCase())
+  if (known === undefined)
+    throw new InvalidOptionsError(`no such checksum here: ${algorithm}; there are ${ALGORITHMS.join(', ')}`)
+  return { hash: createHash(known), expected: Buffer.from(value, 'base64') }
+}
+
+function parseMetadata(header: string | string[] | undefined): Record<string, string | null> {
+  const metadata: Record<string, string | null> = {}
+  for (const pair of typeof header === 'string' ? header.split(',') : []) {
+    const [key = '', value] = pair.trim().split(' ')
+    if (key !== '') metadata[key] = value === undefined ? null : Buffer.from(value, 'base64').toString()
+  }
+  return metadata
+}
+
+function nameOf(metadata: Readonly<Record<string, string | null>>): string {
+  return safeName(metadata.filename ?? metadata.name ?? 'upload')
+}
