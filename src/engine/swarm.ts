@@ -627,6 +627,7 @@ export class Swarm {
         neighbours: state.neighbourOf.size,
         hasUntried: this.#peers.hasUntried,
         lacksPeers: this.#peers.lacksPeers,
+        isStranded: this.#peers.isStranded(nowMs),
         have: state.have,
         isComplete: state.isComplete,
         isIdle: state.isLeaving || state.isPaused

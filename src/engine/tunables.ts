@@ -298,8 +298,10 @@ export const NEIGHBOURS = {
   MAX_RETRY_MS: 300_000,
   /** Failed dials in a row after which a candidate is forgotten, unless the user gave it. */
   MAX_FAILURES: 6,
-  /** A neighbour that left so soon had no room: as good as a failed dial. + churn passes for refusals; - full peers are asked often. */
-  SHORT_STAY_MS: 1000,
+  /** Stranded: no neighbour has anything that we lack for this long, or the time of so many first pieces. + an island waits; - crowds at their
+   * start search and dial in vain. */
+  STRANDED_MS: 10_000,
+  STRANDED_PIECES: 4,
   /** No search while so many could replace a lost neighbour. */
   ENOUGH_SPARE: 4,
   MAX_BANS: 4096,

@@ -2,11 +2,27 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Input, Output } from '../../src/engine/contract.ts'
 import type { Swarm } from '../../src/engine/swarm.ts'
-import { swarmOf, tickUntil } from './world.ts'
+import { say, swarmOf, tickUntil } from './world.ts'
 
 const HANDSHAKE_MS = 2000
 const FEW = 3
 const ENOUGH = 8
+
+/** The peer says that it has the first piece, and nothing else. */
+function hasFirst(peer: string, swarm: Swarm): Input {
+  const bits = new Uint8Array(Math.ceil(swarm.snapshot().pieceCount / 8))
+  bits[0] = 0x80
+  return { type: 'messageReceived', peer, message: { type: 'bitfield', bits } }
+}
+
+/** Hands the input in; requests that follow are refused, as by peers that are busy. */
+function handBusy(swarm: Swarm, input: Input, nowMs: number): readonly Output[] {
+  return swarm.handle(input, nowMs).flatMap(output => {
+    if (output.type !== 'send' || output.message.type !== 'request') return output
+    const message = { type: 'reject', pieces: output.message.pieces, reason: 'full' } as const
+    return handBusy(swarm, { type: 'messageReceived', peer: output.peer, message }, nowMs)
+  })
+}
 
 interface Dial {
   readonly peer: string
@@ -22,7 +38,7 @@ function dialsOf(
 ): Dial[] {
   const dials: Dial[] = []
   const hand = (input: Input, ms: number): void => {
-    for (const output of swarm.handle(input, ms)) if (output.type === 'dial') dials.push({ peer: output.peer, ms })
+    for (const output of handBusy(swarm, input, ms)) if (output.type === 'dial') dials.push({ peer: output.peer, ms })
   }
   for (let i = 0; i < 40; i++) hand({ type: 'peerDiscovered', peer: `n${i}`, source: 'dht' }, 0)
   let answered = 0
@@ -31,7 +47,9 @@ function dialsOf(
     for (const { peer, ms } of dials.slice(answered)) {
       if (nowMs - ms < handshakeMs) break
       answered++
-      if (isAlive(peer)) hand({ type: 'peerJoined', peer, initiator: true, labels: {} }, nowMs)
+      if (!isAlive(peer)) continue
+      hand({ type: 'peerJoined', peer, initiator: true, labels: {} }, nowMs)
+      hand(hasFirst(peer, swarm), nowMs)
     }
   }
   return dials
@@ -64,14 +82,69 @@ describe('dialling', () => {
       const swarm = swarmOf(128, [])
       const outputs: Output[] = []
       for (let i = 0; i < 16; i++)
-        outputs.push(...swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0))
+        outputs.push(
+          ...swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: false, labels: {} }, 0),
+          ...swarm.handle(hasFirst(`n${i}`, swarm), 0)
+        )
       for (let i = 0; i < spare; i++) outputs.push(...swarm.handle({ type: 'peerDiscovered', peer: `s${i}`, source: 'dht' }, 1))
       swarm.handle({ type: 'searchEnded', couldAsk: true, mayTurnUp: false }, 2)
-      outputs.push(...tickUntil(swarm, 2, 60_000))
+      for (let nowMs = 200; nowMs < 60_000; nowMs += 200) outputs.push(...handBusy(swarm, { type: 'tick' }, nowMs))
       return outputs.filter(({ type }) => type === 'findPeers').length
     }
     assert.equal(searches(0), 2)
     assert.equal(searches(4), 1)
+  })
+
+  it('waits longer and longer before it dials a peer again that left before it sent its bitfield, however slow the refusal', () => {
+    const swarm = swarmOf(16, [])
+    const dials: number[] = []
+    const hand = (input: Input, nowMs: number): void => {
+      for (const output of swarm.handle(input, nowMs)) if (output.type === 'dial') dials.push(nowMs)
+    }
+    hand({ type: 'peerDiscovered', peer: 'full', source: 'hint' }, 0)
+    for (let nowMs = 200; nowMs < 60_000; nowMs += 200) {
+      hand({ type: 'tick' }, nowMs)
+      const dialledMs = dials.at(-1)
+      if (dialledMs === nowMs) hand({ type: 'peerJoined', peer: 'full', initiator: true, labels: {} }, nowMs)
+      if (dialledMs === nowMs - 3000) hand({ type: 'peerLeft', peer: 'full', reason: 'no room' }, nowMs)
+    }
+    assert.ok(dials.length >= 3 && dials.length <= 5, `${dials.length} dials`)
+  })
+
+  it('looks for others, and lets a useless neighbour go for them, when no neighbour has had anything for it for long', () => {
+    const swarm = swarmOf(16, [], { maxNeighbours: 4 })
+    for (let i = 0; i < 4; i++) {
+      swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: true, labels: {} }, 0)
+      say(swarm, `n${i}`, { type: 'bitfield', bits: new Uint8Array(2) })
+    }
+    swarm.handle({ type: 'peerDiscovered', peer: 'other', source: 'dht' }, 1)
+    const asked = (untilMs: number, fromMs: number): string[] =>
+      tickUntil(swarm, fromMs, untilMs).flatMap(({ type }) => (type === 'dial' || type === 'findPeers' ? [type] : []))
+    assert.deepEqual(
+      asked(9000, 0).filter(type => type === 'dial'),
+      []
+    )
+    swarm.handle({ type: 'searchEnded', couldAsk: true, mayTurnUp: false }, 9000)
+    const later = asked(40_000, 9000)
+    assert.ok(later.includes('dial') && later.includes('findPeers'), later.join())
+    const outputs = swarm.handle({ type: 'peerJoined', peer: 'other', initiator: true, labels: {} }, 40_000)
+    assert.deepEqual(
+      outputs.flatMap(output => (output.type === 'disconnect' ? [output.peer] : [])),
+      ['n0']
+    )
+  })
+
+  it('keeps to its neighbours while one of them has something for it', () => {
+    const swarm = swarmOf(16, [], { maxNeighbours: 4 })
+    for (let i = 0; i < 4; i++) {
+      swarm.handle({ type: 'peerJoined', peer: `n${i}`, initiator: true, labels: {} }, 0)
+      say(swarm, `n${i}`, { type: 'bitfield', bits: new Uint8Array([i === 0 ? 0x80 : 0, 0]) })
+    }
+    swarm.handle({ type: 'peerDiscovered', peer: 'other', source: 'dht' }, 1)
+    assert.deepEqual(
+      tickUntil(swarm, 0, 40_000).filter(({ type }) => type === 'dial'),
+      []
+    )
   })
 
   it('stops where more neighbours would bring hardly any piece each', () => {

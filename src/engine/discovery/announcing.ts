@@ -55,6 +55,8 @@ export interface Surroundings {
   readonly hasUntried: boolean
   /** A search could bring somebody whom we would dial. */
   readonly lacksPeers: boolean
+  /** No neighbour has had anything that we lack for long: they count as none. */
+  readonly isStranded: boolean
   readonly have: { readonly count: number; readonly size: number }
   readonly isComplete: boolean
   readonly isIdle: boolean
@@ -162,14 +164,14 @@ export class Announcing {
     this.#init.emit({ type: 'publishAvailability' })
   }
 
-  #search({ neighbours, hasUntried, lacksPeers, isComplete }: Surroundings, nowMs: number): void {
+  #search({ neighbours, hasUntried, lacksPeers, isStranded, isComplete }: Surroundings, nowMs: number): void {
     const isAlone = neighbours === 0
     // What was found before we lost everybody says little.
     if (isAlone && !this.#wasAlone) this.#searchPauseMs = FIRST_SEARCH_PAUSE_MS
     this.#wasAlone = isAlone
     if (this.#isSearching || !lacksPeers || (isComplete && !isAlone)) return
     if (hasUntried && this.#waitedMs < HINT_PATIENCE_MS && this.#originOpenMs === undefined) return
-    const pauseMs = neighbours >= ENOUGH_NEIGHBOURS ? MAX_SEARCH_PAUSE_MS : this.#searchPauseMs
+    const pauseMs = neighbours >= ENOUGH_NEIGHBOURS && !isStranded ? MAX_SEARCH_PAUSE_MS : this.#searchPauseMs
     if (nowMs - this.#searchedMs < pauseMs * this.#pauseShare) return
     this.#searchedMs = nowMs
     this.#pauseShare = this.#init.random.nextBetween(0.75, 1.25)

@@ -4,7 +4,7 @@
  * The graph should be close to a random one of moderate degree: we dial up to {@link NEIGHBOURS.DIAL_SHARE} of `maxNeighbours` and leave the rest to
  * those who dial us, so that a newcomer finds room. Candidates come from anywhere and are bounded; the least useful are forgotten.
  *
- * Invariants: neighbours and dials under way never exceed `maxNeighbours`; a banned peer is neither dialled nor accepted.
+ * Invariants: neighbours never exceed `maxNeighbours`, nor do they with dials under way, but for one when stranded; a banned peer is neither dialled nor accepted.
  * Used by swarm.ts.
  */
 
@@ -43,6 +43,9 @@ export class PeerSet {
   /** What a dial usually takes, ms, and when the next may begin once there are enough neighbours. */
   #dialMs = 0
   #restUntilMs = 0
+  /** Since when no neighbour has anything that we lack and nothing comes from elsewhere; Infinity: something can be had. */
+  #strandedSinceMs = Number.POSITIVE_INFINITY
+  #haveCount = 0
 
   constructor(state: SwarmState, random: Random, labels: Readonly<Record<string, string>>, pieceMs: () => number, nowMs: number) {
     this.#pieceMs = pieceMs
@@ -72,6 +75,16 @@ export class PeerSet {
   /** Whether a search could bring somebody whom we would dial. With labels near peers are wanted, however many others are known. */
   get lacksPeers(): boolean {
     return this.#hasLabels || !this.#hasSpare
+  }
+
+  /**
+   * For long no neighbour has had anything that we lack, and nothing came: all of us may be cut off from those that have it. Such neighbours do
+   * not count, so that we look for others.
+   */
+  isStranded(nowMs: number): boolean {
+    return (
+      nowMs >= this.#strandedSinceMs + Math.max(NEIGHBOURS.STRANDED_MS, NEIGHBOURS.STRANDED_PIECES * this.#state.firstPieceMs)
+    )
   }
 
   get diallingCount(): number {
@@ -110,8 +123,12 @@ export class PeerSet {
     const { neighbourOf, neighbours, options, table } = this.#state
     this.#endDial(peer, nowMs)
     if (this.#state.isLeaving || this.isBanned(peer, nowMs) || neighbourOf.has(peer)) return undefined
-    const replaced = neighbourOf.size >= options.maxNeighbours ? this.#findReplaceable(nowMs) : undefined
-    if (neighbourOf.size >= options.maxNeighbours && replaced === undefined) return undefined
+    const replaced = neighbourOf.size >= options.maxNeighbours ? this.#findReplaceable(initiator, nowMs) : undefined
+    if (neighbourOf.size >= options.maxNeighbours && replaced === undefined) {
+      const candidate = this.#candidates.get(peer)
+      if (initiator && candidate !== undefined) this.#postpone(candidate, nowMs)
+      return undefined
+    }
     const distance = distanceOf(this.#labels, labels)
     if (distance === FARTHEST && replaced === undefined && this.#farCount() >= this.#farLimit(nowMs)) return undefined
     if (replaced !== undefined && !this.#isIdlePair(replaced)) this.#replaceMs = nowMs + this.#replaceAfterMs
@@ -134,7 +151,8 @@ export class PeerSet {
     this.#state.nearestDistance = nearest
     const candidate = this.#candidates.get(neighbour.key)
     if (candidate === undefined) return
-    if (nowMs - neighbour.joinedMs < NEIGHBOURS.SHORT_STAY_MS) {
+    // It had no room for us. (By time that cannot be told: on a busy machine a refusal takes seconds.)
+    if (!neighbour.isKnown) {
       this.#postpone(candidate, nowMs)
       return
     }
@@ -184,6 +202,8 @@ export class PeerSet {
     const state = this.#state
     if (state.isLeaving || state.isPaused) return
     for (const [peer, sinceMs] of this.#dialling) if (nowMs - sinceMs > NEIGHBOURS.DIAL_TIMEOUT_MS) this.dialFailed(peer, nowMs)
+    this.#noteSources(nowMs)
+    const isStranded = this.isStranded(nowMs)
     const { maxNeighbours } = state.options
     const worthwhile = Math.max(
       NEIGHBOURS.FEWEST_DIALLED,
@@ -192,9 +212,10 @@ export class PeerSet {
     const target = Math.max(1, Math.min(Math.round(maxNeighbours * NEIGHBOURS.DIAL_SHARE), worthwhile))
     const busy = state.neighbourOf.size + this.#dialling.size
     // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
-    let open = Math.min(this.#roomForDials(nowMs), maxNeighbours - busy)
-    // Whoever lets requests time out is no source: a newcomer with only such ones and a slot left would wait for minutes.
-    const failing = state.marks.failing.size
+    const replaceable = isStranded && this.#findReplaceable(true, nowMs) !== undefined ? 1 : 0
+    let open = Math.min(this.#roomForDials(nowMs), maxNeighbours + replaceable - busy)
+    // A neighbour that lets requests time out is no source: a newcomer with only such ones and a slot left would wait for minutes.
+    const failing = isStranded ? state.neighbourOf.size : state.marks.failing.size
     // Near peers do not take the places of far ones, or a rack that found itself first would hardly know of the others.
     let openFar = Math.min(target, Math.round(this.#farLimit(nowMs) * NEIGHBOURS.DIAL_SHARE)) - this.#farCount() + failing
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
@@ -206,6 +227,14 @@ export class PeerSet {
       this.#dialling.set(candidate.key, nowMs)
       state.emit({ type: 'dial', peer: candidate.key })
     }
+  }
+
+  #noteSources(nowMs: number): void {
+    const { table, have, isComplete } = this.#state
+    const isComing = have.count > this.#haveCount
+    this.#haveCount = have.count
+    if (isComplete || isComing || table.missing.startOf(1) < table.missing.size) this.#strandedSinceMs = Number.POSITIVE_INFINITY
+    else if (this.#strandedSinceMs === Number.POSITIVE_INFINITY) this.#strandedSinceMs = nowMs
   }
 
   /** Dials that may begin now. */
@@ -277,15 +306,17 @@ export class PeerSet {
 
   /**
    * The neighbour that gives way to a newcomer: one that is complete as we are; else, of those that dialled us and have had their time, the
-   * one that has requested, acknowledged and delivered nothing for longest.
+   * one that has requested, acknowledged and delivered nothing for longest. `isDialled`: for a peer that we dialled because nobody has anything
+   * for us; then those that we dialled before give way, too.
    */
-  #findReplaceable(nowMs: number): Neighbour | undefined {
+  #findReplaceable(isDialled: boolean, nowMs: number): Neighbour | undefined {
+    const isAnyone = isDialled && this.isStranded(nowMs)
     let least: Neighbour | undefined
     for (const neighbour of this.#state.neighbours) {
       if (neighbour === undefined) continue
       if (this.#isIdlePair(neighbour)) return neighbour
       const { upload, download, usefulMs, joinedMs, initiator, distance } = neighbour
-      if (nowMs < this.#replaceMs || initiator || nowMs - joinedMs < this.#replaceAfterMs) continue
+      if (nowMs < this.#replaceMs || (initiator && !isAnyone) || nowMs - joinedMs < this.#replaceAfterMs) continue
       if (distance < FARTHEST || download.pending + upload.queued + upload.inFlight > 0) continue
       if (least === undefined || usefulMs < least.usefulMs) least = neighbour
     }

@@ -280,7 +280,7 @@ export class Downloader {
     for (const piece of this.#near.takeDeferred(quietMs, this.#model.typicalMs)) {
       if (state.status[piece] === MISSING) this.#orphan(piece)
     }
-    if (quietMs >= starvedMs(state.neighbourOf.size, this.#demand.pace, state.options)) this.#puller.pullStarved(nowMs)
+    this.#puller.pullStarved(quietMs, starvedMs(state.neighbourOf.size, this.#demand.pace, state.options), nowMs)
   }
 
   /** Keeps a peer that only answers requests busy as its pieces arrive. */

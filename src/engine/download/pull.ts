@@ -17,6 +17,8 @@ export class Puller {
   readonly #pickPiece: PiecePicker
   /** Pieces whose sender failed us. Others were told that we expect them and will not offer them for long, so we ask by ourselves. */
   readonly #orphans = new Set<number>()
+  /** When we last asked because nothing came. */
+  #starvedMs = Number.NEGATIVE_INFINITY
   /** Whether any neighbour ever sent what we asked for without an offer. */
   #hasPulled = false
   /** When {@link advance} has something to do although nothing arrives. */
@@ -68,8 +70,10 @@ export class Puller {
     for (const neighbour of this.#parts.state.neighbours) if (neighbour !== undefined) this.pullNext(neighbour, nowMs)
   }
 
-  /** Nothing comes: asks for the rarest pieces that anybody has. */
-  pullStarved(nowMs: number): void {
+  /** Nothing has come for `quietMs`: asks for the rarest pieces that anybody has, a few each time that patience lasts. */
+  pullStarved(quietMs: number, patienceMs: number, nowMs: number): void {
+    if (Math.min(quietMs, nowMs - this.#starvedMs) < patienceMs) return
+    this.#starvedMs = nowMs
     const { state, random, demand } = this.#parts
     const { missing } = state.table
     const first = missing.startOf(1)

@@ -20,6 +20,7 @@ const NOTHING: Surroundings = {
   hasUntried: false,
   lacksPeers: true,
   have: { count: 0, size: 64 },
+  isStranded: false,
   isComplete: false,
   isIdle: false
 }
