@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { TaskState } from '../../src/api/schema.ts'
-import { byTurn, claimedBytes, type Entry } from '../../src/daemon/tasks/entry.ts'
-import { TaskQueue } from '../../src/daemon/tasks/task-queue.ts'
-import { type TaskRecord, TaskStore } from '../../src/daemon/tasks/task-store.ts'
-import { TaskTable } from '../../src/daemon/tasks/task-table.ts'
+import type { TaskState } from '../../../src/api/schema.ts'
+import { byTurn, claimedBytes, type Entry } from '../../../src/daemon/tasks/entry.ts'
+import { TaskQueue } from '../../../src/daemon/tasks/task-queue.ts'
+import { type TaskRecord, TaskStore } from '../../../src/daemon/tasks/task-store.ts'
+import { TaskTable } from '../../../src/daemon/tasks/task-table.ts'
 
 function entryOf(i: number, more: Partial<TaskRecord> = {}): Entry {
   const root = i.toString(16).padStart(64, '0')

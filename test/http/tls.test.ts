@@ -13,7 +13,7 @@ import { connect, type TLSSocket } from 'node:tls'
 import { DaemonClient, findDaemon } from '../../src/api/client/client.ts'
 import { UploadClient } from '../../src/api/client/upload-client.ts'
 import { createHttpsCertificate } from '../../src/node/https-certificate.ts'
-import { eventually, swarm, World } from './fixture.ts'
+import { eventually, swarm, World } from '../daemon/fixture.ts'
 
 describe('the daemon beyond plain HTTP', { timeout: 120_000 }, () => {
   let world: World

@@ -14,7 +14,7 @@ import { TokenStore } from '../../src/daemon/access/tokens.ts'
 import { AuditLog } from '../../src/daemon/audit.ts'
 import { resolveDaemonOptions } from '../../src/daemon/options.ts'
 import { startDaemon } from '../../src/start-daemon.ts'
-import { eventually, type RawReply, raw, swarm, type TestDaemon, World } from './fixture.ts'
+import { eventually, type RawReply, raw, swarm, type TestDaemon, World } from '../daemon/fixture.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 

@@ -11,7 +11,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Task } from '../../src/api/schema.ts'
-import { type DaemonEvent, eventually, raw, sha256, type TestDaemon, until, untilComplete, World } from './fixture.ts'
+import { type DaemonEvent, eventually, raw, sha256, type TestDaemon, until, untilComplete, World } from '../daemon/fixture.ts'
 
 const STILL = { downloadBytesPerSecond: 1 }
 const MOVE = { downloadBytesPerSecond: 0 }

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { appendFile, copyFile, mkdir, open, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { raw, sha256, type TestDaemon, until, untilComplete, World } from './fixture.ts'
+import { raw, sha256, type TestDaemon, until, untilComplete, World } from '../fixture.ts'
 
 describe('contents that change', () => {
   let world: World

@@ -12,7 +12,7 @@ import type { TaskQueue } from '../../src/daemon/tasks/task-queue.ts'
 import { UploadStore } from '../../src/daemon/uploads/upload-store.ts'
 import { Uploads } from '../../src/daemon/uploads/uploads.ts'
 import { createManifest } from '../../src/node/content.ts'
-import { eventually, type TestDaemon, World } from './fixture.ts'
+import { eventually, type TestDaemon, World } from '../daemon/fixture.ts'
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('base64')
 

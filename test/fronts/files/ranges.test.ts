@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { chooseRanges, evaluateConditions, ifRangeHolds, MAX_RANGES } from '../../src/fronts/files/ranges.ts'
+import { chooseRanges, evaluateConditions, ifRangeHolds, MAX_RANGES } from '../../../src/fronts/files/ranges.ts'
 
 const one = (start: number, end: number) => ({ kind: 'ranges', ranges: [{ start, end }] })
 const WHOLE = { kind: 'whole' }
