@@ -22,7 +22,7 @@ import { type DaemonOptions, isLoopback } from './daemon/options.ts'
 import { Refusals } from './daemon/refusals.ts'
 import { removeRendezvous, writeRendezvous } from './daemon/rendezvous.ts'
 import { type AdoptionInit, adoptDownloads } from './daemon/tasks/adoption.ts'
-import { TaskQueue } from './daemon/tasks/task-queue.ts'
+import { TaskQueue } from './daemon/tasks/queue.ts'
 import { TaskStore } from './daemon/tasks/task-store.ts'
 import { UploadStore } from './daemon/uploads/upload-store.ts'
 import { Uploads } from './daemon/uploads/uploads.ts'
@@ -110,7 +110,8 @@ export async function startDaemon(
     const { maxUploadBytes: maxBytes, uploadExpiryMs: expiryMs } = options
     const uploads = new Uploads({
       store: uploadStore,
-      queue,
+      contents: queue.contents,
+      adopt: (manifest, path) => queue.addFound(manifest, path, 'get'),
       stateDir: options.stateDir,
       completeDir: options.completeDir,
       maxBytes,
@@ -135,7 +136,7 @@ export async function startDaemon(
 
     let stopping = false
     const localSecret = newSecret()
-    const metrics = new DaemonMetrics({ node, queue, limits, bans })
+    const metrics = new DaemonMetrics({ node, contents: queue.contents, limits, bans })
     const refusals = new Refusals(metrics.registry, log)
     undo.unshift(() => refusals.stop())
     const audit =
@@ -168,7 +169,7 @@ export async function startDaemon(
       version,
       options,
       access,
-      contents: queue,
+      contents: queue.contents,
       audit,
       refusals,
       metrics,
@@ -176,7 +177,7 @@ export async function startDaemon(
       log,
       mount: async (app, connections) => {
         await mountApi(app, api)
-        await app.register(fileRoutes, { queue, meter: gatewayMeter({ metrics, connections, refusals }) })
+        await app.register(fileRoutes, { contents: queue.contents, meter: gatewayMeter({ metrics, connections, refusals }) })
         await app.register(tusRoutes, {
           uploads,
           completeDir: options.completeDir,
@@ -206,7 +207,7 @@ export async function startDaemon(
     scanner.scan().catch(err => log.warn({ err }, 'scan failed'))
     if (options.watch) scanner.watch()
     log.info(
-      { url, peer: node.peer, addresses: node.addresses(), stateDir: options.stateDir, tasks: queue.countByState() },
+      { url, peer: node.peer, addresses: node.addresses(), stateDir: options.stateDir, tasks: queue.contents.countByState() },
       'daemon listens'
     )
     if (options.socket === undefined && options.tls === undefined && !isLoopback(options.http.host))
@@ -262,7 +263,7 @@ async function adoptLost(
   const { queue, notices, log } = init
   const text = await adoptDownloads({
     ...init,
-    isKnown: root => queue.ofRoot(root) !== undefined,
+    isKnown: root => queue.contents.ofRoot(root) !== undefined,
     adopt: (manifest, path) => queue.addFound(manifest, path, 'get')
   }).catch(err => log.warn({ err }, 'lost downloads could not be looked for'))
   if (text === undefined) return

@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['content', 'util'],
   network: ['wire', 'content', 'util'],
   node: ['engine', 'store', 'network', 'wire', 'content', 'util'],
-  daemon: ['api', 'node', 'content', 'util'],
+  daemon: ['node', 'content', 'util'],
   http: ['daemon', 'node', 'util'],
   api: ['http', 'daemon', 'node', 'content', 'util'],
   fronts: ['http', 'daemon', 'content', 'util'],
@@ -31,6 +31,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['start-daemon', 'api', 'daemon', 'node', 'sim', 'content', 'util'],
   index: ['node', 'content', 'util']
 }
+
+/** Of the daemon, what a front may import. */
+const SEEN_BY_FRONTS = /^daemon\/(content-service\.ts|access\/caller\.ts|uploads\/)/
 
 /** Folders that run anywhere and twice the same: no I/O, clock, ambient randomness, timers or output. */
 const PURE = new Set(['errors', 'util', 'content', 'wire', 'engine', 'sim'])
@@ -94,6 +97,9 @@ function importFaults(file: SourceFile): string[] {
     if (folder !== undefined && folder !== file.folder && folder !== 'errors' && !allowed.includes(folder)) {
       faults.push(`${file.name} imports ${specifier}, but ${file.folder} may not import ${folder}`)
     }
+    if (folder === 'daemon' && file.folder === 'fronts' && !SEEN_BY_FRONTS.test(resolveName(file, specifier))) {
+      faults.push(`${file.name} imports ${specifier}, but a front sees contents, uploads and the caller only`)
+    }
     if (folder === 'fronts' && file.folder === 'fronts' && frontOf(resolveName(file, specifier)) !== frontOf(file.name)) {
       faults.push(`${file.name} imports ${specifier}, but a front may not import another`)
     }
@@ -150,6 +156,8 @@ test('the rules see a forbidden import and a forbidden global, in code but not i
   assert.equal(faultsOf('node/a.ts', "import { createLibp2p } from 'libp2p'"), 1)
   assert.equal(faultsOf('fronts/tus/a.ts', "import { x } from '../files/x.ts'"), 1)
   assert.equal(faultsOf('fronts/tus/a.ts', "import { x } from './x.ts'"), 0)
+  assert.equal(faultsOf('fronts/tus/a.ts', "import { x } from '../../daemon/tasks/queue.ts'"), 1)
+  assert.equal(faultsOf('fronts/tus/a.ts', "import { x } from '../../daemon/content-service.ts'"), 0)
   assert.equal(faultsOf('util/a.ts', 'export const now = () => Date.now()'), 1)
   assert.equal(faultsOf('content/a.ts', 'const bytes = Buffer.alloc(1)'), 1)
   assert.equal(faultsOf('engine/sub/a.ts', "import { x } from '../../util/x.ts' // Date.now()\nconst text = 'Math.random'"), 0)

@@ -8,7 +8,7 @@ import type { FolderScanner } from '../daemon/folders.ts'
 import type { LimitBoard } from '../daemon/limits.ts'
 import type { DaemonMetrics } from '../daemon/metrics.ts'
 import type { DaemonOptions } from '../daemon/options.ts'
-import type { TaskQueue } from '../daemon/tasks/task-queue.ts'
+import type { TaskQueue } from '../daemon/tasks/queue.ts'
 import type { Uploads } from '../daemon/uploads/uploads.ts'
 import type { SwarmNode } from '../node/types.ts'
 

@@ -7,15 +7,17 @@
 
 import { Readable } from 'node:stream'
 import { type Caller, mayReach } from '../daemon/access/caller.ts'
-import type { TaskQueue } from '../daemon/tasks/task-queue.ts'
-import type { Hashing, Task } from './schema.ts'
+import type { TaskQueue } from '../daemon/tasks/queue.ts'
+import type { Hashing, Task } from './schema/tasks.ts'
+import { viewTask } from './views/tasks.ts'
 
 const HEARTBEAT_MS = 15_000
 
 /** Text of `text/event-stream`, of what the caller may reach: first all that is hashed and every task (or the one asked for), then changes. `end` when the one asked for is gone. */
 export function taskEvents(queue: TaskQueue, id: string | undefined, caller: Caller): Readable {
   const waiting = new Map<string, Task | undefined>()
-  for (const task of id === undefined ? queue.list() : [queue.get(id)]) if (mayReach(caller, task)) waiting.set(task.id, task)
+  for (const task of id === undefined ? queue.contents.list() : [queue.contents.get(id)])
+    if (mayReach(caller, task)) waiting.set(task.id, viewTask(task))
   const hearsOfHashing = id === undefined && caller.reach === undefined
   /** By path; undefined: it is over. Not for those who asked for one task. */
   const hashings = new Map<string, Hashing | undefined>()
@@ -50,7 +52,7 @@ export function taskEvents(queue: TaskQueue, id: string | undefined, caller: Cal
   const unwatch = queue.watch({
     changed: task => {
       if ((id !== undefined && task.id !== id) || !mayReach(caller, task)) return
-      waiting.set(task.id, task)
+      waiting.set(task.id, viewTask(task))
       flush()
     },
     removed: taskId => {

@@ -3,15 +3,15 @@
  */
 
 import type { FastifyRequest } from 'fastify'
-import { parseLink } from '../content/link.ts'
+import { isLink, parseLink } from '../content/link.ts'
 import { MAX_MANIFEST_BYTES, type Manifest } from '../content/manifest.ts'
 import { type Caller, checkReach, checkScope } from '../daemon/access/caller.ts'
 import type { DaemonOptions } from '../daemon/options.ts'
 import { fetchBytes } from '../daemon/outbound.ts'
 import { checkPath } from '../daemon/paths.ts'
-import { checkLink, type NewTask } from '../daemon/tasks/new-task.ts'
+import type { NewTask } from '../daemon/tasks/record.ts'
 import { InvalidOptionsError, RequestRefusedError } from '../errors.ts'
-import type { AddTask } from './schema.ts'
+import type { AddTask } from './schema/tasks.ts'
 
 const FETCH_TIMEOUT_MS = 30_000
 /** What a client may send of a manifest: together some 50 ms, during which nothing else is done (test/hostile/http.test.ts). */
@@ -100,4 +100,11 @@ async function sourceOf(body: AddTask, { caller, options, parseManifest }: NewTa
     timeoutMs: FETCH_TIMEOUT_MS
   })
   return { manifest: parseManifest(bytes) }
+}
+
+/** Throws `InvalidOptionsError` for a text that is no link. */
+function checkLink(text: string): string {
+  if (!isLink(text)) throw new InvalidOptionsError('source is neither a swarm: link nor an http(s) URL', { field: 'source' })
+  parseLink(text)
+  return text
 }

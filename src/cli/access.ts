@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { TokenView } from '../api/access-schema.ts'
+import type { TokenView } from '../api/schema/access.ts'
 import { resolveNodeOptions } from '../node/options.ts'
 import { type CommonFlags, defined } from './options.ts'
 import { pickTask } from './task.ts'

@@ -6,7 +6,7 @@
 
 import { resolve, sep } from 'node:path'
 import type { DaemonClient } from '../api/client/client.ts'
-import type { AddTask, Task } from '../api/schema.ts'
+import type { AddTask, Task } from '../api/schema/tasks.ts'
 import { StalledError, SwarmError, type SwarmErrorCode } from '../errors.ts'
 import { writeManifest } from '../node/content.ts'
 import { loadManifestParser } from '../node/manifest-parser.ts'

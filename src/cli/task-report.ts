@@ -2,7 +2,7 @@
  * How a daemon's task, and what it hashes, look on a terminal and in JSON. Callers: status, daemon-tasks.
  */
 
-import type { Hashing, Task } from '../api/schema.ts'
+import type { Hashing, Task } from '../api/schema/tasks.ts'
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { percent } from './hashing.ts'
 import { bar } from './ui.ts'

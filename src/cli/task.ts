@@ -3,7 +3,7 @@
  */
 
 import type { DaemonClient } from '../api/client/client.ts'
-import type { Task } from '../api/schema.ts'
+import type { Task } from '../api/schema/tasks.ts'
 import { InvalidOptionsError, NotFoundError } from '../errors.ts'
 import type { CommonFlags } from './options.ts'
 import { taskFields, taskLines } from './task-report.ts'

@@ -8,10 +8,9 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { ScanReport } from '../api/schema.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { InvalidManifestError, NotFoundError, StoreError } from '../errors.ts'
-import { errorBody } from './tasks/error-body.ts'
+import { faultOf } from './fault.ts'
 
 export interface FolderScannerInit {
   folders: readonly string[]
@@ -20,6 +19,18 @@ export interface FolderScannerInit {
   addFound: (manifest: Manifest, path: string) => Promise<'added' | 'known'>
   maxManifestBytes: number
   log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
+}
+
+export interface ScanReport {
+  folders: string[]
+  /** Manifests found. */
+  manifests: number
+  /** Roots newly verified and seeded. */
+  added: string[]
+  /** Already seeded. */
+  known: number
+  /** Manifests that cannot be read, whose file is missing, or whose file differs. */
+  problems: { manifest: string; code: string; message: string }[]
 }
 
 const MANIFEST_SUFFIX = '.swarm'
@@ -90,7 +101,7 @@ export class FolderScanner {
           if ((await this.#init.addFound(manifest, content)) === 'added') report.added.push(manifest.root)
           else report.known++
         } catch (err) {
-          const { code, message } = errorBody(err)
+          const { code, message } = faultOf(err)
           report.problems.push({ manifest: path, code, message })
         }
       }

@@ -6,11 +6,36 @@
  */
 
 import { EventEmitter } from 'node:events'
-import type { LimitRule, Limits, PatchLimits } from '../api/schema.ts'
 import type { TaskStore } from './tasks/task-store.ts'
 
 /** What holds at a moment. */
-export type LimitsInForce = Omit<Limits, 'schedule' | 'quotaBytes'>
+export interface LimitsInForce {
+  /** Downloads at once; the rest waits in order. */
+  maxActiveDownloads: number
+  /** Pieces being sent at once, over all contents; 0 leaves it to the engine. */
+  maxUploads: number
+  /** Of all tasks together; 0 is no limit. */
+  downloadBytesPerSecond: number
+  uploadBytesPerSecond: number
+}
+
+/** Between these hours (over midnight when `from` is after `to`), HH:MM in local time, these values hold instead. */
+export interface LimitRule extends Partial<LimitsInForce> {
+  from: string
+  to: string
+  /** Days on which the hours begin, 0 is Sunday. @default all */
+  days?: number[]
+}
+
+export interface Limits extends LimitsInForce {
+  /** Disk for downloaded content; 0 is no limit. */
+  quotaBytes: number
+  /** The first rule whose hours hold now wins. */
+  schedule: LimitRule[]
+}
+
+/** null goes back to the configuration. */
+export type LimitChanges = { [K in keyof Limits]?: Limits[K] | null }
 
 const SETTING = 'limits'
 const MINUTE_MS = 60_000
@@ -19,14 +44,14 @@ export class LimitBoard {
   readonly #configured: Limits
   readonly #store: TaskStore
   readonly #events = new EventEmitter()
-  #changes: PatchLimits
+  #changes: LimitChanges
   #inForce: LimitsInForce
   #timer: NodeJS.Timeout | undefined
 
   constructor(configured: Limits, store: TaskStore) {
     this.#configured = configured
     this.#store = store
-    this.#changes = (store.setting(SETTING) ?? {}) as PatchLimits
+    this.#changes = (store.setting(SETTING) ?? {}) as LimitChanges
     this.#inForce = limitsAt(this.limits, new Date())
     this.#schedule()
   }
@@ -41,7 +66,7 @@ export class LimitBoard {
   }
 
   /** Keeps the change over restarts; null goes back to the configuration. */
-  patch(changes: PatchLimits): void {
+  patch(changes: LimitChanges): void {
     this.#changes = { ...this.#changes, ...changes }
     this.#store.saveSetting(SETTING, this.#changes)
     this.#apply()

@@ -9,11 +9,11 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { SwarmNode } from '../node/types.ts'
 import type { Bans } from './bans.ts'
 import type { LimitBoard } from './limits.ts'
-import type { TaskQueue } from './tasks/task-queue.ts'
+import type { Contents } from './tasks/contents.ts'
 
 interface MetricsInit {
   node: Pick<SwarmNode, 'uploads' | 'refusals'>
-  queue: TaskQueue
+  contents: Contents
   limits: LimitBoard
   bans: Bans
 }
@@ -24,7 +24,7 @@ export class DaemonMetrics {
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #gatewayBytes: Counter
 
-  constructor({ node, queue, limits, bans }: MetricsInit) {
+  constructor({ node, contents, limits, bans }: MetricsInit) {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     this.#requests = new Histogram({
@@ -50,7 +50,7 @@ export class DaemonMetrics {
       })
     }
     const sum = (pick: (snapshot: { downloadRate: number; uploadRate: number; neighbours: number }) => number): number =>
-      queue.transfers().reduce((total, transfer) => total + pick(transfer.snapshot()), 0)
+      contents.transfers().reduce((total, transfer) => total + pick(transfer.snapshot()), 0)
     gauge('swarm_gateway_readers', 'Gateway readers being served now', () => this.readers)
     gauge('swarm_download_bytes_per_second', 'Payload arriving from peers, smoothed over some seconds', () =>
       sum(({ downloadRate }) => downloadRate)
@@ -61,8 +61,8 @@ export class DaemonMetrics {
     gauge('swarm_uploads_active', 'Pieces being sent to peers now; the limit maxUploads bounds them', () => node.uploads().active)
     gauge('swarm_uploads_active_max', 'Most pieces that were being sent at once since the start', () => node.uploads().most)
     gauge('swarm_neighbours', 'Connected peers, over all contents', () => sum(({ neighbours }) => neighbours))
-    gauge('swarm_contents_open', 'Contents that this node takes part in', () => queue.transfers().length)
-    gauge('swarm_store_used_bytes', 'Disk that downloads take or have claimed', () => queue.usedBytes)
+    gauge('swarm_contents_open', 'Contents that this node takes part in', () => contents.transfers().length)
+    gauge('swarm_store_used_bytes', 'Disk that downloads take or have claimed', () => contents.usedBytes)
     gauge('swarm_store_quota_bytes', 'Disk quota for downloads; 0 is unlimited', () => limits.limits.quotaBytes)
     new Gauge({
       name: 'swarm_tasks',
@@ -70,7 +70,7 @@ export class DaemonMetrics {
       labelNames: ['state'],
       registers,
       collect() {
-        for (const [state, count] of Object.entries(queue.countByState())) this.set({ state }, count)
+        for (const [state, count] of Object.entries(contents.countByState())) this.set({ state }, count)
       }
     })
     new Gauge({
@@ -115,7 +115,7 @@ export class DaemonMetrics {
         help,
         registers,
         collect() {
-          const total = pick(queue.totals())
+          const total = pick(contents.totals())
           this.inc(total - shown)
           shown = total
         }

@@ -8,11 +8,11 @@
 
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { LimitRule, Limits } from '../api/schema.ts'
 import { InvalidOptionsError } from '../errors.ts'
 import { resolveNodeOptions } from '../node/options.ts'
 import type { NodeOptions } from '../node/types.ts'
 import { parseDuration, parseRate, parseSize } from '../util/sizes.ts'
+import type { LimitRule, Limits } from './limits.ts'
 import { DAEMON_OPTIONS, environmentName, type OptionKind } from './option-table.ts'
 
 export interface DaemonOptions {

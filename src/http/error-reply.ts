@@ -3,7 +3,7 @@
  */
 
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { errorBody } from '../daemon/tasks/error-body.ts'
+import { faultOf } from '../daemon/fault.ts'
 import { withoutQuery } from '../daemon/unsigned.ts'
 import { httpStatusOf, InvalidOptionsError, NotFoundError, RequestRefusedError, SwarmError } from '../errors.ts'
 
@@ -18,13 +18,11 @@ export function answerErrors(app: FastifyInstance): void {
     if (status === 429 && err instanceof SwarmError)
       reply.header('retry-after', Math.ceil(Number(err.details.retryAfterMs ?? 1000) / 1000))
     void reply.removeHeader('content-length')
-    return reply.code(status).type('application/json').send(errorBody(err))
+    return reply.code(status).type('application/json').send(faultOf(err))
   })
   app.setNotFoundHandler((request, reply) => {
     const path = withoutQuery(request.url).slice(0, 200)
-    return reply
-      .code(404)
-      .send(errorBody(new NotFoundError('there is nothing at this address', { method: request.method, path })))
+    return reply.code(404).send(faultOf(new NotFoundError('there is nothing at this address', { method: request.method, path })))
   })
 }
 

@@ -10,7 +10,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { Task } from '../../src/api/schema.ts'
+import type { Task } from '../../src/api/schema/tasks.ts'
 import { type DaemonEvent, eventually, raw, sha256, type TestDaemon, until, untilComplete, World } from '../daemon/fixture.ts'
 
 const STILL = { downloadBytesPerSecond: 1 }

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, before, describe, it } from 'node:test'
 import { Upload as TusUpload } from 'tus-js-client'
-import type { Part, Task, Upload } from '../../src/api/schema.ts'
-import type { TaskQueue } from '../../src/daemon/tasks/task-queue.ts'
+import type { Task } from '../../src/api/schema/tasks.ts'
+import type { Part, Upload } from '../../src/api/schema/uploads.ts'
 import { UploadStore } from '../../src/daemon/uploads/upload-store.ts'
 import { Uploads } from '../../src/daemon/uploads/uploads.ts'
 import { createManifest } from '../../src/node/content.ts'
@@ -260,9 +260,11 @@ describe('uploads', { timeout: 600_000 }, () => {
     const folder = join(world.folder, 'expiring')
     await mkdir(folder)
     const store = new UploadStore(folder, join(folder, 'uploads'))
+    const unused = (): never => assert.fail('no upload is complete')
     const uploads = new Uploads({
       store,
-      queue: { usedBytes: 0, ofRoot: () => undefined } as unknown as TaskQueue,
+      contents: { usedBytes: 0, ofRoot: () => undefined, get: unused, open: unused, alsoCalled: unused },
+      adopt: unused,
       stateDir: folder,
       completeDir: folder,
       maxBytes: 0,

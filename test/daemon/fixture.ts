@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type DaemonClient, findDaemon } from '../../src/api/client/client.ts'
-import type { Task } from '../../src/api/schema.ts'
+import type { Task } from '../../src/api/schema/tasks.ts'
 import { resolveDaemonOptions } from '../../src/daemon/options.ts'
 import { type Daemon, startDaemon } from '../../src/start-daemon.ts'
 

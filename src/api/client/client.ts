@@ -8,21 +8,11 @@
 import type { IncomingMessage } from 'node:http'
 import { readRendezvous } from '../../daemon/rendezvous.ts'
 import { NotFoundError, RequestRefusedError, SwarmError, type SwarmErrorCode } from '../../errors.ts'
-import type { CreatedToken, LoginAddress, NewToken, SignedUrl, SignUrl, TokenList, TokenView } from '../access-schema.ts'
-import type {
-  AddTask,
-  ErrorBody,
-  Hashing,
-  LimitsReply,
-  PatchLimits,
-  Probe,
-  Removed,
-  ScanReport,
-  SwarmView,
-  Task,
-  TaskList,
-  UpdateTask
-} from '../schema.ts'
+import type { ErrorBody } from '../../http/route-schema.ts'
+import type { CreatedToken, LoginAddress, NewToken, SignedUrl, SignUrl, TokenList, TokenView } from '../schema/access.ts'
+import type { LimitsReply, PatchLimits } from '../schema/limits.ts'
+import type { Probe, ScanReport, SwarmView } from '../schema/swarms.ts'
+import type { AddTask, Hashing, Removed, Task, TaskList, UpdateTask } from '../schema/tasks.ts'
 import { callDaemon, type DaemonAddress } from './http-call.ts'
 
 /** A daemon on a machine that is busy may need seconds; without an answer a command would start a node of its own. */

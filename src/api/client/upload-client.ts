@@ -3,7 +3,9 @@
  */
 
 import { RequestRefusedError, SwarmError, type SwarmErrorCode } from '../../errors.ts'
-import type { CopyPart, ErrorBody, NewUpload, Part, Task, Upload } from '../schema.ts'
+import type { ErrorBody } from '../../http/route-schema.ts'
+import type { Task } from '../schema/tasks.ts'
+import type { CopyPart, NewUpload, Part, Upload } from '../schema/uploads.ts'
 import { callDaemon, type DaemonAddress } from './http-call.ts'
 
 export class UploadClient {

@@ -3,7 +3,7 @@
  */
 
 import { useRef, useState } from 'preact/hooks'
-import type { AddTask, Task } from '../schema.ts'
+import type { AddTask, Task } from '../schema/tasks.ts'
 import { ApiError, api } from './api.ts'
 
 interface Note {

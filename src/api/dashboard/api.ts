@@ -2,18 +2,11 @@
  * What the page asks of the daemon that served it. Same origin only; a token is shown once and lives on as a cookie.
  */
 
-import type {
-  AddTask,
-  ErrorBody,
-  LimitsReply,
-  PatchLimits,
-  Probe,
-  Removed,
-  SwarmView,
-  Task,
-  UpdateTask,
-  UploadList
-} from '../schema.ts'
+import type { ErrorBody } from '../../http/route-schema.ts'
+import type { LimitsReply, PatchLimits } from '../schema/limits.ts'
+import type { Probe, SwarmView } from '../schema/swarms.ts'
+import type { AddTask, Removed, Task, UpdateTask } from '../schema/tasks.ts'
+import type { UploadList } from '../schema/uploads.ts'
 
 /** An answer that was an error, in the API's one shape. */
 export class ApiError extends Error {

@@ -1,7 +1,7 @@
 /** What the daemon hashes before it can seed it. */
 
 import { formatBytes } from '../../util/sizes.ts'
-import type { Hashing } from '../schema.ts'
+import type { Hashing } from '../schema/tasks.ts'
 import { ProgressBar } from './progress-bar.tsx'
 
 export function HashingList({ hashing }: { hashing: readonly Hashing[] }) {

@@ -6,7 +6,7 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import { formatBytes, formatRate, parseRate, parseSize } from '../../util/sizes.ts'
-import type { LimitsReply, PatchLimits } from '../schema.ts'
+import type { LimitsReply, PatchLimits } from '../schema/limits.ts'
 import { api } from './api.ts'
 
 type Field = 'maxActiveDownloads' | 'maxUploads' | 'downloadBytesPerSecond' | 'uploadBytesPerSecond' | 'quotaBytes'

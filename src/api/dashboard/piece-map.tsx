@@ -3,7 +3,7 @@
  */
 
 import { useEffect, useRef } from 'preact/hooks'
-import type { SwarmView } from '../schema.ts'
+import type { SwarmView } from '../schema/swarms.ts'
 
 /** More cells than this are merged, so that one stays visible. */
 const MAX_CELLS = 2400

@@ -3,7 +3,7 @@
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Hashing, Task } from '../schema.ts'
+import type { Hashing, Task } from '../schema/tasks.ts'
 
 export type Connection = 'connecting' | 'live' | 'lost'
 

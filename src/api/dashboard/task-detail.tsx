@@ -3,7 +3,8 @@
  */
 
 import { formatBytes, formatRate } from '../../util/sizes.ts'
-import type { Peer, SwarmView, Task } from '../schema.ts'
+import type { Peer, SwarmView } from '../schema/swarms.ts'
+import type { Task } from '../schema/tasks.ts'
 import { api } from './api.ts'
 import { PieceMap } from './piece-map.tsx'
 import { usePolled } from './state.ts'

@@ -4,7 +4,7 @@
 
 import { useRef, useState } from 'preact/hooks'
 import { formatBytes, formatDuration, formatRate } from '../../util/sizes.ts'
-import type { Removed, Task } from '../schema.ts'
+import type { Removed, Task } from '../schema/tasks.ts'
 import { api } from './api.ts'
 import { ProgressBar } from './progress-bar.tsx'
 import { TaskDetail } from './task-detail.tsx'

@@ -13,6 +13,7 @@ import { InvalidOptionsError, NotFoundError } from '../../errors.ts'
 import { callerAddress } from '../../http/address-group.ts'
 import { cookieValue, SESSION_COOKIE } from '../../http/guard.ts'
 import { Empty, Id, replies } from '../../http/route-schema.ts'
+import type { ApiInit } from '../api-init.ts'
 import {
   CreatedToken,
   Login,
@@ -23,8 +24,7 @@ import {
   SignUrl,
   TokenList,
   type TokenView
-} from '../access-schema.ts'
-import type { ApiInit } from '../api-init.ts'
+} from '../schema/access.ts'
 
 const MAX_URL_MS = 30 * 24 * 3600_000
 
@@ -139,14 +139,14 @@ export const accessRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { ac
     async (request, reply) => {
       const { root, path, expiresMs } = request.body
       const { caller } = request
-      const task = queue.ofRoot(root)
+      const task = queue.contents.ofRoot(root)
       if (task === undefined) throw new NotFoundError('no task has this root', { root })
       checkReach(caller, task)
       const nowMs = Date.now()
       if (!(expiresMs > nowMs && expiresMs <= nowMs + MAX_URL_MS))
         throw new InvalidOptionsError('expiresMs: is not within the next 30 days', { field: 'expiresMs' })
       request.audited = { target: root }
-      const file = (path ?? task.name).split('/').map(encodeURIComponent).join('/')
+      const file = (path ?? task.record.name).split('/').map(encodeURIComponent).join('/')
       return reply.code(201).send(access.signUrl(`/files/${root}/${file}`, caller, expiresMs))
     }
   )

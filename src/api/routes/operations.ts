@@ -5,7 +5,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Bytes, replies } from '../../http/route-schema.ts'
 import type { ApiInit } from '../api-init.ts'
-import { Health, Readiness } from '../schema.ts'
+import { Health, Readiness } from '../schema/operations.ts'
 
 export const operationRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { queue, metrics, isStopping }) => {
   app.get(

@@ -5,9 +5,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { NotFoundError } from '../../errors.ts'
-import { replies } from '../../http/route-schema.ts'
+import { Root, replies } from '../../http/route-schema.ts'
 import type { ApiInit } from '../api-init.ts'
-import { LimitsReply, PatchLimits, Probe, Root, ScanReport, SwarmView } from '../schema.ts'
+import { LimitsReply, PatchLimits } from '../schema/limits.ts'
+import { Probe, ScanReport, SwarmView } from '../schema/swarms.ts'
 import { summarizeSwarm, viewSwarm } from '../views/swarms.ts'
 
 export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) => {
@@ -15,7 +16,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init)
   const limitsReply = (): LimitsReply => ({
     limits: limits.limits,
     inForce: limits.inForce,
-    quota: { bytes: limits.limits.quotaBytes, usedBytes: queue.usedBytes }
+    quota: { bytes: limits.limits.quotaBytes, usedBytes: queue.contents.usedBytes }
   })
 
   app.get(
@@ -69,7 +70,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init)
       }
     },
     async request => {
-      const transfer = queue.transferOf(request.params.root)
+      const transfer = queue.contents.transferOf(request.params.root)
       if (transfer === undefined)
         throw new NotFoundError('this node does not take part in that swarm', { root: request.params.root })
       return viewSwarm(transfer)
@@ -83,7 +84,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init)
       schema: { tags: ['swarms'], summary: 'This node and all its swarms', response: replies({ 200: Probe }) }
     },
     async () => {
-      const swarms = queue.transfers().map(summarizeSwarm)
+      const swarms = queue.contents.transfers().map(summarizeSwarm)
       return {
         version: init.version,
         peer: node.peer,
@@ -92,7 +93,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init)
         downloadRate: swarms.reduce((sum, swarm) => sum + swarm.downloadRate, 0),
         uploadRate: swarms.reduce((sum, swarm) => sum + swarm.uploadRate, 0),
         readers: metrics.readers,
-        tasks: queue.countByState(),
+        tasks: queue.contents.countByState(),
         notices: [...init.notices],
         swarms
       }

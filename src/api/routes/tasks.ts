@@ -15,7 +15,8 @@ import { Bytes, Empty, Id, replies } from '../../http/route-schema.ts'
 import type { ApiInit } from '../api-init.ts'
 import { taskEvents } from '../events.ts'
 import { checkTaskBody, newTask } from '../new-task.ts'
-import { AddTask, Removed, Task, TaskList, TaskState, UpdateTask } from '../schema.ts'
+import { AddTask, Removed, Task, TaskList, TaskState, UpdateTask } from '../schema/tasks.ts'
+import { viewTask } from '../views/tasks.ts'
 
 const MAX_EVENT_STREAMS = 64
 /** A manifest in a body of the commands of the same user, who may keep their own daemon waiting: some 100,000 pieces. */
@@ -55,7 +56,7 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
       return reply
         .code(created ? 201 : 200)
         .header('location', `/v1/tasks/${task.id}`)
-        .send(task)
+        .send(viewTask(task))
     }
   )
 
@@ -72,10 +73,10 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
     },
     async request => {
       const { caller, query } = request
-      const tasks = queue
+      const tasks = queue.contents
         .list()
         .filter(task => mayReach(caller, task) && (query.state === undefined || task.state === query.state))
-      return { tasks, hashing: caller.reach === undefined ? queue.hashing() : [] }
+      return { tasks: tasks.map(viewTask), hashing: caller.reach === undefined ? queue.hashing() : [] }
     }
   )
 
@@ -85,7 +86,7 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
       config: { scope: 'read', reach: 'task' },
       schema: { tags: ['tasks'], summary: 'One task', params: Id, response: replies({ 200: Task }) }
     },
-    async request => queue.get(request.params.id)
+    async request => viewTask(queue.contents.get(request.params.id))
   )
 
   app.patch(
@@ -100,7 +101,10 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
         response: replies({ 200: Task })
       }
     },
-    async request => queue.update(request.params.id, request.body, request.caller.trust === 'local' || options.allowPrivateUrls)
+    async request => {
+      const mayUsePrivate = request.caller.trust === 'local' || options.allowPrivateUrls
+      return viewTask(queue.update(request.params.id, request.body, mayUsePrivate))
+    }
   )
 
   const actions = {
@@ -115,7 +119,7 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
         config: { scope: 'get', reach: 'task', audit: 'task.change' },
         schema: { tags: ['tasks'], summary, params: Id, response: replies({ 200: Task }) }
       },
-      async request => act(request.params.id)
+      async request => viewTask(await act(request.params.id))
     )
   }
 
@@ -153,7 +157,7 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
       }
     },
     async (request, reply) => {
-      const text = unsignedManifest(queue.manifestText(request.params.id), parseManifest)
+      const text = unsignedManifest(queue.contents.manifestText(request.params.id), parseManifest)
       return reply.type('application/json').header('content-disposition', 'attachment; filename="content.swarm"').send(text)
     }
   )

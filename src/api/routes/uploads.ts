@@ -9,7 +9,10 @@ import { InvalidOptionsError } from '../../errors.ts'
 import { UPLOAD_STALL_MS } from '../../http/bounds.ts'
 import { Empty, Id, replies } from '../../http/route-schema.ts'
 import type { ApiInit } from '../api-init.ts'
-import { CopyPart, NewUpload, Part, Task, Upload, UploadList } from '../schema.ts'
+import { Task } from '../schema/tasks.ts'
+import { CopyPart, NewUpload, Part, Upload, UploadList } from '../schema/uploads.ts'
+import { viewTask } from '../views/tasks.ts'
+import { viewUpload } from '../views/uploads.ts'
 
 const MAX_PART_BYTES = 5 * 1024 ** 3
 
@@ -39,7 +42,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
       checkUpload(request.caller, request.body.root)
       const upload = await uploads.initiate({ kind: 'multipart', ...request.body })
       request.audited = { target: upload.id }
-      return reply.code(upload.state === 'open' && upload.parts.length === 0 ? 201 : 200).send(upload)
+      return reply.code(upload.state === 'open' && upload.parts.length === 0 ? 201 : 200).send(viewUpload(upload))
     }
   )
   app.get(
@@ -48,7 +51,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
       config: { scope: 'upload' },
       schema: { tags: ['uploads'], summary: 'All uploads', response: replies({ 200: UploadList }) }
     },
-    async () => ({ uploads: uploads.list() })
+    async () => ({ uploads: uploads.list().map(viewUpload) })
   )
   app.get(
     '/v1/uploads/:id',
@@ -56,7 +59,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
       config: { scope: 'upload', reach: 'handler' },
       schema: { tags: ['uploads'], summary: 'Which parts are here', params: Id, response: replies({ 200: Upload }) }
     },
-    async request => uploads.status(request.params.id)
+    async request => viewUpload(uploads.status(request.params.id))
   )
   app.put(
     '/v1/uploads/:id/parts/:part',
@@ -97,7 +100,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
       }
     },
     async request => {
-      const source = queue.ofRoot(request.body.root)
+      const source = queue.contents.ofRoot(request.body.root)
       if (source !== undefined) checkReach(request.caller, source)
       const { file: _, ...saved } = await uploads.copyPart(request.params.id, request.params.part, request.body)
       return saved
@@ -114,7 +117,7 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
         response: replies({ 200: Task })
       }
     },
-    async request => uploads.complete(request.params.id)
+    async request => viewTask(await uploads.complete(request.params.id))
   )
   app.delete(
     '/v1/uploads/:id',

@@ -4,7 +4,7 @@
 
 import { Buffer } from 'node:buffer'
 import type { Transfer, TransferSnapshot } from '../../node/types.ts'
-import type { Peer, Probe, SwarmView } from '../schema.ts'
+import type { Peer, Probe, SwarmView } from '../schema/swarms.ts'
 
 export function viewSwarm(transfer: Transfer): SwarmView {
   const { manifest } = transfer

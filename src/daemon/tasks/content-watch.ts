@@ -10,15 +10,15 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Manifest } from '../../content/manifest.ts'
-import type { Entry } from './entry.ts'
+import { type Task, waitsForBytes } from './task.ts'
 
 export interface ContentWatchInit {
-  entries: () => readonly Entry[]
-  manifestOf: (entry: Entry) => Manifest | undefined
+  tasks: () => Iterable<Task>
+  manifestOf: (task: Task) => Manifest | undefined
   /** Something about the files of a complete task is not as it was. */
-  changed: (entry: Entry, isWhole: boolean) => Promise<void>
+  changed: (task: Task, isWhole: boolean) => Promise<void>
   /** Something about the files of a task that failed for its content is not as it was. */
-  mayBeBack: (entry: Entry) => Promise<void>
+  mayBeBack: (task: Task) => Promise<void>
   log: { warn: (facts: object, message: string) => void }
 }
 
@@ -38,7 +38,7 @@ interface Look {
 export class ContentWatch {
   readonly #init: ContentWatchInit
   readonly #stop = new AbortController()
-  readonly #seen = new WeakMap<Entry, { digest: string; state: string }>()
+  readonly #seen = new WeakMap<Task, { digest: string; state: string }>()
   #running: Promise<void> = Promise.resolve()
   #looks = 0
 
@@ -55,47 +55,41 @@ export class ContentWatch {
     await this.#running
   }
 
-  /** Whether the task failed because of what is on disk, so that it comes back with its bytes. */
-  static waitsForBytes({ record }: Entry): boolean {
-    if (record.state !== 'failed' || record.path === undefined) return false
-    return (record.kind === 'seed' || record.finishedMs !== undefined) && record.error?.details.content === 'changed'
-  }
-
   /** How the files of a content look that was just hashed or written: what comes after this is a change. Large folders are noted in their turn. */
-  async note(entry: Entry): Promise<void> {
-    const { record } = entry
-    const manifest = this.#init.manifestOf(entry)
+  async note(task: Task): Promise<void> {
+    const { record } = task
+    const manifest = this.#init.manifestOf(task)
     if (manifest === undefined || record.path === undefined || record.only !== undefined) return
     if ((manifest.files?.length ?? 1) > NOTED_AT_ONCE) return
     const look = await this.#look(manifest, record.path, false)
-    this.#seen.set(entry, { digest: look.digest, state: 'complete' })
+    this.#seen.set(task, { digest: look.digest, state: 'complete' })
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
-      for (const entry of this.#init.entries()) {
+      for (const task of [...this.#init.tasks()]) {
         if (signal.aborted) return
-        await this.#watch(entry).catch(err => this.#init.log.warn({ err, path: entry.record.path }, 'cannot look at a content'))
+        await this.#watch(task).catch(err => this.#init.log.warn({ err, path: task.record.path }, 'cannot look at a content'))
       }
       await sleep(ROUND_MS, undefined, { signal, ref: false }).catch(() => {})
     }
   }
 
-  async #watch(entry: Entry): Promise<void> {
-    const { record } = entry
-    const isServed = record.state === 'complete' && entry.transfer !== undefined
-    const isAwaited = ContentWatch.waitsForBytes(entry)
-    const manifest = isServed || isAwaited ? this.#init.manifestOf(entry) : undefined
+  async #watch(task: Task): Promise<void> {
+    const { record } = task
+    const isServed = record.state === 'complete' && task.transfer !== undefined
+    const isAwaited = waitsForBytes(task)
+    const manifest = isServed || isAwaited ? this.#init.manifestOf(task) : undefined
     if (manifest === undefined || record.path === undefined || record.only !== undefined) return
-    const { transfer } = entry
+    const { transfer } = task
     const look = await this.#look(manifest, record.path)
-    if (this.#stop.signal.aborted || entry.transfer !== transfer) return
-    const before = this.#seen.get(entry)
-    this.#seen.set(entry, { digest: look.digest, state: record.state })
+    if (this.#stop.signal.aborted || task.transfer !== transfer) return
+    const before = this.#seen.get(task)
+    this.#seen.set(task, { digest: look.digest, state: record.state })
     const isSame = before?.digest === look.digest && before.state === record.state
-    if (isServed && ((before !== undefined && !isSame) || !look.isWhole)) await this.#init.changed(entry, look.isWhole)
-    if (isAwaited && !isSame && look.isWhole) await this.#init.mayBeBack(entry)
+    if (isServed && ((before !== undefined && !isSame) || !look.isWhole)) await this.#init.changed(task, look.isWhole)
+    if (isAwaited && !isSame && look.isWhole) await this.#init.mayBeBack(task)
   }
 
   async #look(manifest: Manifest, path: string, isPaced = true): Promise<Look> {

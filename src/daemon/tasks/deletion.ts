@@ -5,11 +5,11 @@
  * no quota counts; an eviction that meets a file that is not ours deletes nothing and fails the task. Called by the queue.
  */
 
-import type { TaskState } from '../../api/schema.ts'
 import type { Manifest } from '../../content/manifest.ts'
 import { RequestRefusedError } from '../../errors.ts'
 import type { RemoveReport, SwarmNode } from '../../node/types.ts'
-import type { Entry } from './entry.ts'
+import type { TaskLedger } from './ledger.ts'
+import { closeTransfer, type Task } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
 export interface DeletionInit {
@@ -17,11 +17,7 @@ export interface DeletionInit {
   store: TaskStore
   parseManifest: (text: string) => Manifest
   incompleteDir: string | undefined
-  /** Leaves the swarm and lets go of the files. */
-  close: (entry: Entry) => Promise<void>
-  setState: (entry: Entry, state: TaskState, error?: unknown) => void
-  /** The task is gone. */
-  forget: (entry: Entry) => void
+  ledger: TaskLedger
   log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
 }
 
@@ -38,60 +34,67 @@ export class Deletion {
   }
 
   /** Forgets the task and deletes what it put on disk; what was not ours is left and told. Throws `StoreError`; then the task is failed. */
-  async remove(entry: Entry): Promise<RemoveReport> {
-    this.#intend(entry, 'delete')
+  async remove(task: Task): Promise<RemoveReport> {
+    this.#intend(task, 'delete')
     try {
-      const report = await this.#delete(entry, false)
-      this.#init.forget(entry)
+      const report = await this.#delete(task, false)
+      this.#init.ledger.forget(task)
       return report
     } catch (err) {
-      this.#giveUp(entry, err)
+      this.#giveUp(task, err)
       throw err
     }
   }
 
+  /** Forgets the task and leaves its files alone. Throws `StoreError`. */
+  async forget(task: Task): Promise<RemoveReport> {
+    await closeTransfer(task)
+    this.#init.ledger.forget(task)
+    return NOTHING_LEFT
+  }
+
   /** Deletes the content of a task that is kept. Never throws: what cannot be deleted fails the task. */
-  async evict(entry: Entry): Promise<void> {
-    const { record } = entry
+  async evict(task: Task): Promise<void> {
+    const { record } = task
     this.#init.log.info({ root: record.root, path: record.path, bytes: record.length }, 'evicted to keep the disk quota')
     try {
-      this.#intend(entry, 'evict')
+      this.#intend(task, 'evict')
     } catch (err) {
       // Not deleted, not failed: the next time that room is needed it is tried again.
       return this.#init.log.warn({ err, root: record.root }, 'cannot be evicted: the intent cannot be stored')
     }
     try {
-      const { changed } = await this.#delete(entry, true)
+      const { changed } = await this.#delete(task, true)
       if (changed.length > 0) throw foreign(changed)
       record.removing = undefined
       record.bytesDone = 0
-      this.#init.setState(entry, 'evicted')
+      if (!this.#init.ledger.recordFact(task, 'evict')) this.#init.ledger.recordChange(task)
     } catch (err) {
-      this.#giveUp(entry, err)
+      this.#giveUp(task, err)
     }
   }
 
   /** After a start: what a crash cut short. */
-  async finish(entry: Entry): Promise<void> {
-    if (entry.record.removing === 'evict') return this.evict(entry)
-    await this.remove(entry).catch(err => this.#init.log.warn({ err, id: entry.record.id }, 'could not be deleted'))
+  async finish(task: Task): Promise<void> {
+    if (task.record.removing === 'evict') return this.evict(task)
+    await this.remove(task).catch(err => this.#init.log.warn({ err, id: task.record.id }, 'could not be deleted'))
   }
 
-  #intend(entry: Entry, removing: 'delete' | 'evict'): void {
-    this.#init.store.save({ ...entry.record, removing })
-    entry.record.removing = removing
+  #intend(task: Task, removing: 'delete' | 'evict'): void {
+    this.#init.store.save({ ...task.record, removing })
+    task.record.removing = removing
   }
 
-  #giveUp(entry: Entry, err: unknown): void {
-    entry.record.removing = undefined
-    this.#init.setState(entry, 'failed', err)
+  #giveUp(task: Task, err: unknown): void {
+    task.record.removing = undefined
+    this.#init.ledger.recordFact(task, 'stick', err)
   }
 
-  async #delete(entry: Entry, unlessChanged: boolean): Promise<RemoveReport> {
-    const { record } = entry
+  async #delete(task: Task, unlessChanged: boolean): Promise<RemoveReport> {
+    const { record } = task
     const { node, store, parseManifest, incompleteDir } = this.#init
     const text = store.manifest(record.root)
-    await this.#init.close(entry)
+    await closeTransfer(task)
     if (record.path === undefined || text === undefined) return NOTHING_LEFT
     const report = await node.remove(parseManifest(text), {
       output: record.path,

@@ -1,11 +1,16 @@
 /**
  * What is being hashed and is no task yet: a task needs a root, which is known when all is hashed.
  *
- * Invariants: what the hash cache knows is not hashed and never shows; whatever was told of is told to be over, however it ended; a path
- * is told of at most four times a second. Called by the queue.
+ * Invariants: what the hash cache knows is not hashed and never shows; every path that was reported is reported to be over, however it ended; a path
+ * is reported at most four times a second. Called by the queue.
  */
 
-import type { Hashing } from '../../api/schema.ts'
+/** A file or folder of this machine that is being hashed. */
+export interface Hashing {
+  path: string
+  bytesDone: number
+  bytesTotal: number
+}
 
 export type OnHashed = (bytesDone: number, bytesTotal: number) => void
 
@@ -33,7 +38,7 @@ export class HashingBoard {
     return this.#running.has(path)
   }
 
-  /** Runs `work` and shows what it tells of its hashing, from the first bytes until it ends. */
+  /** Runs `work` and shows how far its hashing is, from the first bytes until it ends. */
   async during<T>(path: string, work: (onHashed: OnHashed) => Promise<T>): Promise<T> {
     let isShown = false
     let toldMs = Number.NEGATIVE_INFINITY

@@ -9,8 +9,8 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { AddTask, ErrorBody, TaskLimits, TaskState } from '../../api/schema.ts'
 import { InvalidOptionsError, StoreError } from '../../errors.ts'
+import type { TaskRecord } from './record.ts'
 import { isIntact, recoverRows, type StoreLoss, TaskCopy } from './recovery.ts'
 import {
   fillDatabase,
@@ -24,50 +24,6 @@ import {
   type Table,
   transact
 } from './task-rows.ts'
-
-/** What a task is, without what only a running transfer knows. */
-export interface TaskRecord {
-  readonly id: string
-  readonly kind: 'get' | 'seed'
-  readonly root: string
-  name: string
-  /** Other names that it was uploaded under. */
-  aliases?: string[]
-  /** The link that it came from; undefined when its manifest is stored. */
-  link: string | undefined
-  state: TaskState
-  /** Order among equal priorities: smaller goes first. */
-  order: number
-  priority: number
-  pinned: boolean
-  limits: TaskLimits
-  /** What the caller asked for as output; undefined: the complete folder. */
-  output: string | undefined
-  only: string[] | undefined
-  peers: string[]
-  /** Origins that callers gave, beside those of manifest or link. */
-  origins?: string[]
-  originLimits?: NonNullable<AddTask['originLimits']>
-  /** Whether private addresses may be asked for them: whoever added the task is this user, or the operator allows it to all. */
-  privateOrigins?: boolean
-  force: boolean
-  /** Where the content is once it was opened. */
-  path: string | undefined
-  length: number | undefined
-  bytesDone: number
-  bytesDownloaded: number
-  bytesUploaded: number
-  bytesWasted: number
-  error: ErrorBody | undefined
-  /** Its content is being deleted, to free the disk or with the task; a start after a crash goes on with it. */
-  removing?: 'evict' | 'delete' | undefined
-  createdMs: number
-  startedMs: number | undefined
-  finishedMs: number | undefined
-  lastUsedMs: number
-  /** `Last-Modified` of the content, fixed when it was added so that it never changes while readers resume. */
-  lastModifiedMs: number
-}
 
 /** The copy follows this long behind. */
 const COPY_AFTER_MS = 10_000

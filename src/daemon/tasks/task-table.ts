@@ -5,8 +5,10 @@
  * A task among ten thousand costs what one among a hundred does. Called by the queue.
  */
 
-import type { TaskState } from '../../api/schema.ts'
-import { byTurn, claimedBytes, type Entry, isEvictable } from './entry.ts'
+import { byTurn } from './order.ts'
+import { claimedBytes, isEvictable } from './quota.ts'
+import type { Task } from './task.ts'
+import type { TaskState } from './transitions.ts'
 
 /** How a task stood when it was noted last. */
 interface Noted {
@@ -22,16 +24,16 @@ export class TaskTable {
    * Goes up whenever the disk's account changes: a claim, or what could be evicted. What was found out about room holds as long as it stays.
    */
   version = 0
-  readonly #entries = new Map<string, Entry>()
-  readonly #byRoot = new Map<string, Entry>()
-  readonly #noted = new Map<Entry, Noted>()
-  readonly #active = new Set<Entry>()
-  readonly #queue: Entry[] = []
+  readonly #tasks = new Map<string, Task>()
+  readonly #byRoot = new Map<string, Task>()
+  readonly #noted = new Map<Task, Noted>()
+  readonly #active = new Set<Task>()
+  readonly #queue: Task[] = []
   #usedBytes = 0
   #lastOrder = 0
 
   get size(): number {
-    return this.#entries.size
+    return this.#tasks.size
   }
 
   /** Bytes of disk that downloads take, or will when active ones are complete. */
@@ -40,12 +42,12 @@ export class TaskTable {
   }
 
   /** Those that download now. */
-  get active(): ReadonlySet<Entry> {
+  get active(): ReadonlySet<Task> {
     return this.#active
   }
 
   /** In order of turn. Changes under the caller. */
-  get queue(): readonly Entry[] {
+  get queue(): readonly Task[] {
     return this.#queue
   }
 
@@ -55,76 +57,76 @@ export class TaskTable {
     return this.#lastOrder
   }
 
-  all(): IterableIterator<Entry> {
-    return this.#entries.values()
+  all(): IterableIterator<Task> {
+    return this.#tasks.values()
   }
 
-  get(id: string): Entry | undefined {
-    return this.#entries.get(id)
+  get(id: string): Task | undefined {
+    return this.#tasks.get(id)
   }
 
-  ofRoot(root: string): Entry | undefined {
+  ofRoot(root: string): Task | undefined {
     return this.#byRoot.get(root)
   }
 
-  has(entry: Entry): boolean {
-    return this.#noted.has(entry)
+  has(task: Task): boolean {
+    return this.#noted.has(task)
   }
 
-  add(entry: Entry): void {
-    this.#entries.set(entry.record.id, entry)
-    this.#byRoot.set(entry.record.root, entry)
-    this.#noted.set(entry, { state: 'evicted', claimed: 0, isEvictable: false, turn: undefined })
-    this.note(entry)
+  add(task: Task): void {
+    this.#tasks.set(task.record.id, task)
+    this.#byRoot.set(task.record.root, task)
+    this.#noted.set(task, { state: 'evicted', claimed: 0, isEvictable: false, turn: undefined })
+    this.note(task)
   }
 
-  delete(entry: Entry): void {
-    const { id, root } = entry.record
-    const noted = this.#noted.get(entry)
+  delete(task: Task): void {
+    const { id, root } = task.record
+    const noted = this.#noted.get(task)
     if (noted === undefined) return
-    this.#leaveQueue(entry, noted)
-    this.#active.delete(entry)
+    this.#leaveQueue(task, noted)
+    this.#active.delete(task)
     this.#usedBytes -= noted.claimed
     if (noted.claimed > 0 || noted.isEvictable) this.version++
-    this.#noted.delete(entry)
-    this.#entries.delete(id)
-    if (this.#byRoot.get(root) === entry) this.#byRoot.delete(root)
+    this.#noted.delete(task)
+    this.#tasks.delete(id)
+    if (this.#byRoot.get(root) === task) this.#byRoot.delete(root)
   }
 
   /** State, order, priority, claim, pin or readers of the task may have changed. */
-  note(entry: Entry): void {
-    const noted = this.#noted.get(entry)
+  note(task: Task): void {
+    const noted = this.#noted.get(task)
     if (noted === undefined) return
-    const { record } = entry
+    const { record } = task
     this.#lastOrder = Math.max(this.#lastOrder, record.order)
     const claimed = claimedBytes(record)
-    const evictable = isEvictable(entry)
+    const evictable = isEvictable(task)
     if (claimed !== noted.claimed || evictable !== noted.isEvictable) this.version++
     this.#usedBytes += claimed - noted.claimed
     noted.claimed = claimed
     noted.isEvictable = evictable
-    if (record.state === 'active' && record.kind === 'get') this.#active.add(entry)
-    else this.#active.delete(entry)
+    if (record.state === 'active' && record.kind === 'get') this.#active.add(task)
+    else this.#active.delete(task)
     const isQueued = record.state === 'queued'
     const { turn } = noted
     if (turn?.priority === record.priority && turn.order === record.order && isQueued) return
-    this.#leaveQueue(entry, noted)
+    this.#leaveQueue(task, noted)
     if (!isQueued) return
-    this.#queue.splice(this.#placeOf(record), 0, entry)
+    this.#queue.splice(this.#placeOf(record), 0, task)
     noted.turn = { priority: record.priority, order: record.order }
   }
 
   /** 1 for who is next; undefined for a task that is not queued. */
-  position(entry: Entry): number | undefined {
-    const turn = this.#noted.get(entry)?.turn
+  position(task: Task): number | undefined {
+    const turn = this.#noted.get(task)?.turn
     return turn === undefined ? undefined : this.#placeOf(turn) + 1
   }
 
-  #leaveQueue(entry: Entry, noted: Noted): void {
+  #leaveQueue(task: Task, noted: Noted): void {
     if (noted.turn === undefined) return
     let place = this.#placeOf(noted.turn)
     // While orders are given out again two may have the same for a moment.
-    while (this.#queue[place] !== entry) place++
+    while (this.#queue[place] !== task) place++
     this.#queue.splice(place, 1)
     noted.turn = undefined
   }
@@ -135,7 +137,7 @@ export class TaskTable {
     let high = this.#queue.length
     while (low < high) {
       const middle = (low + high) >> 1
-      const other = this.#noted.get(this.#queue[middle] as Entry)?.turn as { priority: number; order: number }
+      const other = this.#noted.get(this.#queue[middle] as Task)?.turn as { priority: number; order: number }
       if (byTurn({ record: other }, { record: { priority, order } }) < 0) low = middle + 1
       else high = middle
     }

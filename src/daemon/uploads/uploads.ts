@@ -12,8 +12,8 @@ import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, join, parse } from 'node:path'
-import type { Task, Upload } from '../../api/schema.ts'
 import { checkFileName } from '../../content/file-names.ts'
+import type { Manifest } from '../../content/manifest.ts'
 import {
   InvalidManifestError,
   InvalidOptionsError,
@@ -23,13 +23,16 @@ import {
   SwarmError
 } from '../../errors.ts'
 import { createManifest } from '../../node/content.ts'
-import type { TaskQueue } from '../tasks/task-queue.ts'
+import type { Contents } from '../tasks/contents.ts'
+import type { TaskStatus } from '../tasks/task.ts'
 import { type Debit, UploadLedger } from './ledger.ts'
 import type { PartRecord, UploadRecord, UploadStore } from './upload-store.ts'
 
 export interface UploadsInit {
   store: UploadStore
-  queue: TaskQueue
+  contents: Pick<Contents, 'ofRoot' | 'get' | 'open' | 'alsoCalled' | 'usedBytes'>
+  /** Seeds a content whose file is ours. */
+  adopt: (manifest: Manifest, path: string) => Promise<unknown>
   stateDir: string
   completeDir: string
   /** Largest upload in bytes; 0: no limit but the quota. */
@@ -50,6 +53,20 @@ export interface NewUpload {
   isPartial?: boolean
 }
 
+/** An upload as it stands at a moment. */
+export interface UploadStatus {
+  readonly id: string
+  readonly record: Readonly<UploadRecord>
+  readonly state: 'open' | 'completing' | 'complete'
+  /** Bytes that are here and durable. */
+  readonly received: number
+  readonly parts: readonly PartRecord[]
+  /** The task that the finished upload became. */
+  readonly task: TaskStatus | undefined
+  /** Deleted if no byte comes before, in ms since 1970. */
+  readonly expiresMs: number
+}
+
 const MAX_UPLOADS = 1000
 const SWEEP_MS = 60_000
 
@@ -57,14 +74,14 @@ export class Uploads {
   readonly store: UploadStore
   readonly ledger: UploadLedger
   readonly #init: UploadsInit
-  readonly #completing = new Map<string, Promise<Task>>()
+  readonly #completing = new Map<string, Promise<TaskStatus>>()
   readonly #sweeper: NodeJS.Timeout
 
   constructor(init: UploadsInit) {
     this.#init = init
     this.store = init.store
-    const { maxBytes, quotaBytes, queue } = init
-    this.ledger = new UploadLedger({ folder: init.store.folder, maxBytes, quotaBytes, otherBytes: () => queue.usedBytes })
+    const { maxBytes, quotaBytes, contents } = init
+    this.ledger = new UploadLedger({ folder: init.store.folder, maxBytes, quotaBytes, otherBytes: () => contents.usedBytes })
     for (const record of this.store.list()) {
       if (record.taskId === undefined)
         this.ledger.open(record.id, record.length, this.store.receivedBytes(record), { isNew: false })
@@ -81,12 +98,12 @@ export class Uploads {
     this.store.close()
   }
 
-  list(): Upload[] {
-    return this.store.list().map(record => this.#view(record))
+  list(): UploadStatus[] {
+    return this.store.list().map(record => this.#statusOf(record))
   }
 
-  status(id: string): Upload {
-    return this.#view(this.record(id))
+  status(id: string): UploadStatus {
+    return this.#statusOf(this.record(id))
   }
 
   record(id: string): UploadRecord {
@@ -96,17 +113,17 @@ export class Uploads {
   }
 
   /** Begins an upload. One that is unfinished and has the same root and name is given back; one whose root is here is complete. */
-  async initiate(request: NewUpload, id: string = randomUUID()): Promise<Upload> {
+  async initiate(request: NewUpload, id: string = randomUUID()): Promise<UploadStatus> {
     const { kind, length, root, pieceLength, metadata = {}, isPartial = false } = request
     const name = safeName(request.name)
     if (root !== undefined && kind === 'multipart') {
-      const there = this.#init.queue.ofRoot(root)
+      const there = this.#init.contents.ofRoot(root)
       if (there?.state === 'complete')
-        return this.#view(this.#newRecord({ ...request, name }, id), this.#init.queue.alsoCalled(root, name))
+        return this.#statusOf(this.#newRecord({ ...request, name }, id), this.#init.contents.alsoCalled(root, name))
       const unfinished = this.store
         .list()
         .find(each => each.kind === kind && each.root === root && each.name === name && each.taskId === undefined)
-      if (unfinished !== undefined) return this.#view(unfinished)
+      if (unfinished !== undefined) return this.#statusOf(unfinished)
     }
     if (this.store.list().length >= MAX_UPLOADS)
       throw new RequestRefusedError('unavailable', `there are ${MAX_UPLOADS} uploads already`)
@@ -117,7 +134,7 @@ export class Uploads {
       throw new StoreError('cannot begin the upload', this.store.folderOf(id), err)
     })
     this.store.save(record)
-    return this.#view(record)
+    return this.#statusOf(record)
   }
 
   /**
@@ -162,15 +179,15 @@ export class Uploads {
 
   /** Fills a part from a content that is here already. */
   copyPart(id: string, part: number, from: { root: string; start: number; end: number }): Promise<PartRecord> {
-    const { transfer, manifest } = this.#init.queue.open(from.root)
+    const { manifest, read } = this.#init.contents.open(from.root)
     const { start, end } = from
     if (!(start >= 0 && start < end && end <= manifest.length))
       throw new InvalidOptionsError('the range is not within the content', { start, end })
-    return this.putPart(id, part, transfer.read({ start, end }), { announced: end - start })
+    return this.putPart(id, part, read({ start, end }), { announced: end - start })
   }
 
   /** Puts the parts together, in order of their numbers, and seeds the content. */
-  complete(id: string): Promise<Task> {
+  complete(id: string): Promise<TaskStatus> {
     const running = this.#completing.get(id)
     if (running !== undefined) return running
     const work = this.#complete(id).finally(() => this.#completing.delete(id))
@@ -205,9 +222,9 @@ export class Uploads {
     return Math.max(record.expiresMs, (this.store.lastByteMs(record) ?? 0) + this.#init.expiryMs)
   }
 
-  async #complete(id: string): Promise<Task> {
+  async #complete(id: string): Promise<TaskStatus> {
     const record = this.record(id)
-    if (record.taskId !== undefined) return this.#init.queue.get(record.taskId)
+    if (record.taskId !== undefined) return this.#init.contents.get(record.taskId)
     const parts = this.store.parts(id)
     const length = parts.reduce((sum, { bytes }) => sum + bytes, 0)
     if (record.length !== undefined && length !== record.length) {
@@ -234,8 +251,8 @@ export class Uploads {
   }
 
   /** The bytes at `path` are all of the upload: hashes them, puts them in place and seeds them. */
-  async finish(record: UploadRecord, path: string): Promise<Task> {
-    const { queue, stateDir, completeDir } = this.#init
+  async finish(record: UploadRecord, path: string): Promise<TaskStatus> {
+    const { contents, adopt, stateDir, completeDir } = this.#init
     const { name, pieceLength, root } = record
     const manifest = await createManifest(path, { stateDir, name, ...(pieceLength === undefined ? {} : { pieceLength }) })
     if (root !== undefined && manifest.root !== root) {
@@ -248,12 +265,12 @@ export class Uploads {
         }
       )
     }
-    if (queue.ofRoot(manifest.root)?.state !== 'complete') {
+    if (contents.ofRoot(manifest.root)?.state !== 'complete') {
       const target = await placeFile(path, completeDir, name)
-      await queue.addFound(manifest, target, 'get')
+      await adopt(manifest, target)
     }
     // The content may have been here under another name.
-    const task = queue.alsoCalled(manifest.root, name)
+    const task = contents.alsoCalled(manifest.root, name)
     this.ledger.close(record.id)
     await this.store.settle({ ...record, root: manifest.root, length: manifest.length, taskId: task.id })
     this.#init.log.info({ id: record.id, name, root: manifest.root, bytes: manifest.length }, 'upload complete')
@@ -266,25 +283,21 @@ export class Uploads {
     return { id, kind, name, length, root, pieceLength, metadata, isPartial, taskId: undefined, createdMs, expiresMs }
   }
 
-  #view(record: UploadRecord, task = record.taskId === undefined ? undefined : this.#taskOf(record.taskId)): Upload {
-    const parts = this.store.parts(record.id).map(({ part, bytes, checksum }) => ({ part, bytes, checksum }))
+  #statusOf(record: UploadRecord, task = record.taskId === undefined ? undefined : this.#taskOf(record.taskId)): UploadStatus {
     return {
       id: record.id,
+      record,
       state: task !== undefined ? 'complete' : this.#completing.has(record.id) ? 'completing' : 'open',
-      name: record.name,
-      length: record.length ?? null,
-      root: record.root ?? null,
       received: this.store.receivedBytes(record),
-      parts,
-      task: task ?? null,
-      createdMs: record.createdMs,
+      parts: this.store.parts(record.id),
+      task,
       expiresMs: this.expiresMs(record)
     }
   }
 
-  #taskOf(id: string): Task | undefined {
+  #taskOf(id: string): TaskStatus | undefined {
     try {
-      return this.#init.queue.get(id)
+      return this.#init.contents.get(id)
     } catch (err) {
       if (err instanceof NotFoundError) return undefined
       throw err

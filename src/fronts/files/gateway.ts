@@ -11,7 +11,7 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import mime from 'mime'
 import type { Manifest } from '../../content/manifest.ts'
-import type { OpenContent, TaskQueue } from '../../daemon/tasks/task-queue.ts'
+import type { ContentService, OpenContent } from '../../daemon/content-service.ts'
 import { NotFoundError, RangeNotSatisfiableError } from '../../errors.ts'
 import { addressGroup, callerAddress } from '../../http/address-group.ts'
 import { STALL_MS } from '../../http/bounds.ts'
@@ -34,7 +34,7 @@ export interface GatewayMeter {
 }
 
 export interface ServeInit {
-  queue: TaskQueue
+  contents: ContentService
   meter: GatewayMeter
   root: string
   path: string
@@ -46,9 +46,9 @@ export interface ServeInit {
 export async function serveContent(
   request: FastifyRequest,
   reply: FastifyReply,
-  { queue, meter, root, path, download, onSent }: ServeInit
+  { contents, meter, root, path, download, onSent }: ServeInit
 ): Promise<FastifyReply> {
-  const content = queue.open(root)
+  const content = contents.open(root)
   const file = findFile(content, path)
   const { headers } = request
   const validators = { etag: `"${root}"`, lastModifiedMs: content.lastModifiedMs }
@@ -92,7 +92,7 @@ export async function serveContent(
       .headers({ 'content-type': type, 'content-length': first.end - first.start, 'content-range': contentRange(first, file) })
   }
   if (request.method === 'HEAD') return reply.send()
-  const source = { queue, meter, content, file, onSent }
+  const source = { contents, meter, content, file, onSent }
   if (choice.kind === 'whole' || ranges.length === 1) {
     return sendParts(reply, source, [{ range: first as ByteRange, head: undefined }])
   }
@@ -114,7 +114,7 @@ interface Part {
 }
 
 interface Source {
-  queue: TaskQueue
+  contents: ContentService
   meter: GatewayMeter
   content: OpenContent
   file: ServedFile
@@ -137,11 +137,11 @@ const FIRST_BYTES_MS = 1000
  */
 async function sendParts(
   reply: FastifyReply,
-  { queue, meter, content, file, onSent }: Source,
+  { contents, meter, content, file, onSent }: Source,
   parts: readonly Part[],
   tail?: Uint8Array
 ): Promise<FastifyReply> {
-  const { transfer } = content
+  const { manifest } = content
   const { raw, request } = reply
   const { socket } = request.raw
   // Put off until bytes are there: what keeps them from coming is told by a status. For pieces that are still to be fetched nobody waits.
@@ -157,7 +157,7 @@ async function sendParts(
   }, FIRST_BYTES_MS)
   const left = new AbortController()
   raw.once('close', () => left.abort())
-  const leave = queue.readerCame(transfer.root)
+  const leave = contents.readerCame(manifest.root)
   meter.readerCame(socket)
   let sent = 0
   const took = (bytes: number): void => {
@@ -165,7 +165,7 @@ async function sendParts(
     meter.sent(bytes, socket)
   }
   const asked = {
-    bytes: 2 * Math.min(Math.max(RUN_BYTES, transfer.manifest.pieceLength), transfer.manifest.length),
+    bytes: 2 * Math.min(Math.max(RUN_BYTES, manifest.pieceLength), manifest.length),
     group: addressGroup(socket.remoteAddress),
     address: callerAddress(request),
     drop: () => raw.destroy(),
@@ -182,7 +182,7 @@ async function sendParts(
       }
       const [start, end] = [file.offset + range.start, file.offset + range.end]
       for (let at = start; at < end; )
-        at = await sendTurn(raw, transfer, { start: at, end }, await meter.gate.take(asked), { prelude, took })
+        at = await sendTurn(raw, content, { start: at, end }, await meter.gate.take(asked), { prelude, took })
       await prelude()
     }
     if (tail !== undefined) await writeBetween(raw, tail)
@@ -194,7 +194,7 @@ async function sendParts(
     }
     if (!reply.sent) reply.hijack()
     // The headers are out: a connection that ends early is how HTTP tells that the body is not whole.
-    if (!left.signal.aborted) reply.log.warn({ err, root: transfer.root }, 'reader cut off')
+    if (!left.signal.aborted) reply.log.warn({ err, root: manifest.root }, 'reader cut off')
     raw.destroy()
   } finally {
     clearTimeout(late)
@@ -208,7 +208,7 @@ async function sendParts(
 /** Sends until the end of the range or of the turn, which it ends; resolves with where it came to. */
 async function sendTurn(
   raw: ServerResponse,
-  transfer: OpenContent['transfer'],
+  content: OpenContent,
   { start, end }: ByteRange,
   turn: Turn,
   { prelude, took }: { prelude: () => Promise<void>; took: (bytes: number) => void }
@@ -219,7 +219,7 @@ async function sendTurn(
   raw.once('close', leave)
   const signal = AbortSignal.any([left.signal, turn.signal])
   try {
-    for await (const chunk of transfer.read({ start, end, signal, buffers: turn.buffers })) {
+    for await (const chunk of content.read({ start, end, signal, buffers: turn.buffers })) {
       for (let offset = 0; offset < chunk.byteLength; offset += SLICE_BYTES) {
         const slice = chunk.subarray(offset, offset + SLICE_BYTES)
         turn.writing()

@@ -5,16 +5,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import type { TaskQueue } from '../../daemon/tasks/task-queue.ts'
+import type { ContentService } from '../../daemon/content-service.ts'
 import { Bytes, Empty, ErrorBody, Root } from '../../http/route-schema.ts'
 import { type GatewayMeter, serveContent } from './gateway.ts'
 
 export interface FilesInit {
-  queue: TaskQueue
+  contents: ContentService
   meter: GatewayMeter
 }
 
-export const fileRoutes: FastifyPluginAsyncTypebox<FilesInit> = async (app, { queue, meter }) => {
+export const fileRoutes: FastifyPluginAsyncTypebox<FilesInit> = async (app, { contents, meter }) => {
   for (const url of ['/files/:root', '/files/:root/*']) {
     app.route({
       method: ['GET', 'HEAD'],
@@ -37,7 +37,7 @@ export const fileRoutes: FastifyPluginAsyncTypebox<FilesInit> = async (app, { qu
       },
       handler: async (request, reply) =>
         serveContent(request, reply as unknown as FastifyReply, {
-          queue,
+          contents,
           meter,
           onSent: bytes => {
             request.audited = { target: request.params.root, bytes }

@@ -9,7 +9,7 @@ import { copyFile, readFile, truncate } from 'node:fs/promises'
 import { get, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { Task } from '../../../src/api/schema.ts'
+import type { Task } from '../../../src/api/schema/tasks.ts'
 import { type DaemonProcess, eventually, raw, run, sha256, until, untilComplete, World } from '../fixture.ts'
 
 const MB = 1_000_000

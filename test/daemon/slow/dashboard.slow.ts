@@ -9,7 +9,8 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import type { Task, UploadList } from '../../../src/api/schema.ts'
+import type { Task } from '../../../src/api/schema/tasks.ts'
+import type { UploadList } from '../../../src/api/schema/uploads.ts'
 import { eventually, run, type TestDaemon, until, untilComplete, World } from '../fixture.ts'
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(path => existsSync(path))

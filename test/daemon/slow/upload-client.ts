@@ -6,7 +6,7 @@
 import { open, readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import * as tus from 'tus-js-client'
-import type { Upload } from '../../../src/api/schema.ts'
+import type { Upload } from '../../../src/api/schema/uploads.ts'
 import { createManifest } from '../../../src/node/content.ts'
 
 const PART_BYTES = 1024 * 1024

@@ -8,7 +8,7 @@ import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/pro
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, test } from 'node:test'
-import type { Task } from '../../../src/api/schema.ts'
+import type { Task } from '../../../src/api/schema/tasks.ts'
 import { sha256, type TestDaemon, until, untilComplete, World } from '../fixture.ts'
 
 describe('files of a daemon', () => {

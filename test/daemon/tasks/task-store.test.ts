@@ -8,7 +8,8 @@ import { copyFile, mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { type TaskRecord, TaskStore } from '../../../src/daemon/tasks/task-store.ts'
+import type { TaskRecord } from '../../../src/daemon/tasks/record.ts'
+import { TaskStore } from '../../../src/daemon/tasks/task-store.ts'
 import { StoreError } from '../../../src/errors.ts'
 import { swarm, type TestDaemon, until, untilComplete, World } from '../fixture.ts'
 

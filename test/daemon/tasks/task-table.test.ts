@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { TaskState } from '../../../src/api/schema.ts'
-import { byTurn, claimedBytes, type Entry } from '../../../src/daemon/tasks/entry.ts'
-import { TaskQueue } from '../../../src/daemon/tasks/task-queue.ts'
-import { type TaskRecord, TaskStore } from '../../../src/daemon/tasks/task-store.ts'
+import { byTurn } from '../../../src/daemon/tasks/order.ts'
+import { TaskQueue } from '../../../src/daemon/tasks/queue.ts'
+import { claimedBytes } from '../../../src/daemon/tasks/quota.ts'
+import type { TaskRecord } from '../../../src/daemon/tasks/record.ts'
+import type { Task } from '../../../src/daemon/tasks/task.ts'
+import { TaskStore } from '../../../src/daemon/tasks/task-store.ts'
 import { TaskTable } from '../../../src/daemon/tasks/task-table.ts'
+import type { TaskState } from '../../../src/daemon/tasks/transitions.ts'
 
-function entryOf(i: number, more: Partial<TaskRecord> = {}): Entry {
+function taskOf(i: number, more: Partial<TaskRecord> = {}): Task {
   const root = i.toString(16).padStart(64, '0')
   const record = { id: `${i}`, kind: 'get', root, state: 'queued', order: i, priority: 0, length: i, bytesDone: 0, ...more }
-  return { record, readers: 0, transfer: undefined, heldBack: undefined } as unknown as Entry
+  return { record, readers: 0, transfer: undefined, heldBack: undefined } as unknown as Task
 }
 
 test('queue, places and claimed disk are what looking through all tasks would give', () => {
@@ -24,32 +27,32 @@ test('queue, places and claimed disk are what looking through all tasks would gi
   fc.assert(
     fc.property(fc.array(change, { maxLength: 200 }), changes => {
       const table = new TaskTable()
-      const entries: Entry[] = []
+      const tasks: Task[] = []
       for (const { what, pick, state, value } of changes) {
-        const entry = entries[pick % Math.max(1, entries.length)]
+        const task = tasks[pick % Math.max(1, tasks.length)]
         if (what === 'add') {
-          const added = entryOf(table.nextOrder(), { state })
-          entries.push(added)
+          const added = taskOf(table.nextOrder(), { state })
+          tasks.push(added)
           table.add(added)
-        } else if (entry !== undefined) {
+        } else if (task !== undefined) {
           if (what === 'delete') {
-            entries.splice(entries.indexOf(entry), 1)
-            table.delete(entry)
+            tasks.splice(tasks.indexOf(task), 1)
+            table.delete(task)
           }
-          if (what === 'state') entry.record.state = state
-          if (what === 'priority') entry.record.priority = value
-          if (what === 'bytes') entry.record.bytesDone = Math.abs(value)
-          const other = entries[(pick >> 3) % Math.max(1, entries.length)]
+          if (what === 'state') task.record.state = state
+          if (what === 'priority') task.record.priority = value
+          if (what === 'bytes') task.record.bytesDone = Math.abs(value)
+          const other = tasks[(pick >> 3) % Math.max(1, tasks.length)]
           if (what === 'swap' && other !== undefined) {
-            const { order } = entry.record
-            entry.record.order = other.record.order
+            const { order } = task.record
+            task.record.order = other.record.order
             other.record.order = order
-            table.note(entry)
+            table.note(task)
             table.note(other)
           }
-          table.note(entry)
+          table.note(task)
         }
-        const queue = entries.filter(({ record }) => record.state === 'queued').sort(byTurn)
+        const queue = tasks.filter(({ record }) => record.state === 'queued').sort(byTurn)
         assert.deepEqual(
           table.queue.map(({ record }) => record.id),
           queue.map(({ record }) => record.id)
@@ -57,7 +60,7 @@ test('queue, places and claimed disk are what looking through all tasks would gi
         for (const [index, queued] of queue.entries()) assert.equal(table.position(queued), index + 1)
         assert.equal(
           table.usedBytes,
-          entries.reduce((sum, { record }) => sum + claimedBytes(record), 0)
+          tasks.reduce((sum, { record }) => sum + claimedBytes(record), 0)
         )
       }
     })
@@ -74,7 +77,7 @@ test('a task added to ten thousand costs about what it costs among a hundred', a
     completeDir: '/nowhere',
     incompleteDir: undefined,
     // None begins, all wait.
-    limits: () => ({ maxActiveDownloads: 0 }) as never,
+    limits: () => ({ maxActiveDownloads: 0 }),
     quotaBytes: () => 1_000_000,
     stallMs: 1000,
     log: { info: () => {}, warn: () => {} }

@@ -1,26 +1,31 @@
 /**
- * Tasks as the API shows them.
+ * Tasks as the API shows them. Pure; what is not known is null.
  */
 
-import type { Task } from '../../api/schema.ts'
-import { formatLink } from '../../content/link.ts'
+import type { TaskStatus } from '../../daemon/tasks/task.ts'
 import type { TransferSnapshot } from '../../node/types.ts'
-import { unsignedLink } from '../unsigned.ts'
-import { type Entry, recordTotals } from './entry.ts'
-import type { TaskRecord } from './task-store.ts'
+import type { Task } from '../schema/tasks.ts'
 
-/** The task as the API shows it; `place` in the queue if it waits there. */
-export function viewTask(entry: Entry, place: number | undefined): Task {
-  const { record, transfer, status } = entry
-  const snapshot = recordTotals(entry)
-  const waitingFor = entry.heldBack ?? snapshot?.waitingFor ?? status?.text
+/** One state of a task goes to all who watch. */
+const views = new WeakMap<TaskStatus, Task>()
+
+export function viewTask(status: TaskStatus): Task {
+  let view = views.get(status)
+  if (view === undefined) {
+    view = makeView(status)
+    views.set(status, view)
+  }
+  return view
+}
+
+function makeView({ record, position, snapshot, link, path, waitingFor }: TaskStatus): Task {
   return {
     id: record.id,
     kind: record.kind,
     root: record.root,
     name: record.name,
     state: record.state,
-    position: place ?? null,
+    position: position ?? null,
     priority: record.priority,
     pinned: record.pinned,
     limits: record.limits,
@@ -36,10 +41,10 @@ export function viewTask(entry: Entry, place: number | undefined): Task {
     bytesUploaded: record.bytesUploaded,
     bytesWasted: record.bytesWasted,
     origin: originView(snapshot),
-    waitingFor: record.state === 'active' || record.state === 'queued' ? (waitingFor ?? null) : null,
-    path: record.path ?? record.output ?? null,
-    link: unsignedLink(transfer?.link() ?? record.link ?? linkOf(record)),
-    url: urlOf(record.root, record.name),
+    waitingFor: waitingFor ?? null,
+    path,
+    link,
+    url: `/files/${record.root}/${encodeURIComponent(record.name)}`,
     error: record.error ?? null,
     createdMs: record.createdMs,
     startedMs: record.startedMs ?? null,
@@ -51,13 +56,4 @@ export function viewTask(entry: Entry, place: number | undefined): Task {
 function originView(snapshot: TransferSnapshot | undefined): Task['origin'] {
   if (snapshot?.origin === undefined) return null
   return { ...snapshot.origin, urls: snapshot.origin.urls.map(({ url, fault }) => ({ url, fault: fault ?? null })) }
-}
-
-/** Where the gateway serves it. */
-export function urlOf(root: string, name: string): string {
-  return `/files/${root}/${encodeURIComponent(name)}`
-}
-
-function linkOf(record: TaskRecord): string {
-  return formatLink({ root: record.root, name: record.name, ...(record.length === undefined ? {} : { length: record.length }) })
 }

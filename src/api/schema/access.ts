@@ -3,7 +3,7 @@
  */
 
 import { type Static, Type } from 'typebox'
-import { Root } from './schema.ts'
+import { Root } from '../../http/route-schema.ts'
 
 const Scopes = Type.Array(
   Type.Union([Type.Literal('read'), Type.Literal('get'), Type.Literal('upload'), Type.Literal('admin')]),
