@@ -7,7 +7,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { mountApi } from './api/api.ts'
 import { readVersion } from './api/version.ts'
 import { MAX_MANIFEST_BYTES } from './content/manifest.ts'
@@ -55,174 +55,34 @@ export interface Daemon {
 /** How long a reader may go on after `stop` was asked for. */
 const STOP_GRACE_MS = 5000
 
+/** What a stop does, the last begun first. */
+type Undo = (() => Promise<void> | void)[]
+
 /** Throws `InvalidOptionsError` (a second daemon, an address that is taken) or `StoreError`. */
 export async function startDaemon(
   options: DaemonOptions,
-  log = pino({ level: options.logLevel, name: 'swarm' })
+  log: Logger = pino({ level: options.logLevel, name: 'swarm' })
 ): Promise<Daemon> {
-  await openStateFolder(options.stateDir)
-  for (const folder of [options.completeDir, options.incompleteDir]) {
-    await mkdir(folder, { recursive: true }).catch(err => {
-      throw new StoreError('cannot make the folder', folder, err)
-    })
-  }
-  const store = new TaskStore(join(options.stateDir, 'tasks.sqlite'))
-  const undo: (() => Promise<void> | void)[] = [() => store.close()]
-  const notices: string[] = []
-  if (store.loss !== undefined) {
-    notices.push(store.loss.text)
-    log.error({ path: store.path }, store.loss.text)
+  await makeFolders(options)
+  const undo: Undo = []
+  const state = { isStopping: false }
+  const stop = async (): Promise<void> => {
+    state.isStopping = true
+    log.info('daemon stops')
+    for (const step of undo) await step()
+    log.info('daemon stopped')
   }
   try {
-    const parseManifest = await loadManifestParser()
-    const limits = new LimitBoard(options.limits, store)
-    undo.unshift(() => limits.stop())
-    const node = await createNode({
-      ...options.node,
-      warn: line => log.warn(line),
-      uploadBytesPerSecond: limits.inForce.uploadBytesPerSecond,
-      downloadBytesPerSecond: limits.inForce.downloadBytesPerSecond
-    })
-    undo.unshift(() => node.stop())
-    if (node.identityTakenBy !== undefined)
-      log.warn(
-        { peer: node.peer },
-        `${node.identityTakenBy} has this state folder's identity: until a restart this node is another peer`
-      )
-    node.setLimits(limits.inForce)
-    const bans = new Bans((facts, message) => log.warn(facts, message))
-    const queue = new TaskQueue({
-      onPeer: (change, root) => bans.record(change, root),
-      node,
-      store,
-      parseManifest,
-      hashOf: async (path, { name, pieceLength }) =>
-        (await createManifest(path, { stateDir: options.stateDir, name, pieceLength })).root,
-      completeDir: options.completeDir,
-      incompleteDir: options.incompleteDir,
-      limits: () => limits.inForce,
-      quotaBytes: () => limits.limits.quotaBytes,
-      stallMs: options.stallMs,
-      log
-    })
-    undo.unshift(() => queue.stop())
-    const uploadStore = new UploadStore(options.stateDir, join(options.incompleteDir, 'uploads'))
-    const { maxUploadBytes: maxBytes, uploadExpiryMs: expiryMs } = options
-    const uploads = new Uploads({
-      store: uploadStore,
-      contents: queue.contents,
-      adopt: (manifest, path) => queue.addFound(manifest, path, 'get'),
-      stateDir: options.stateDir,
-      completeDir: options.completeDir,
-      maxBytes,
-      quotaBytes: () => limits.limits.quotaBytes,
-      expiryMs,
-      log
-    })
-    undo.unshift(() => uploads.stop())
-    const scanner = new FolderScanner({
-      folders: options.folders,
-      parseManifest,
-      addFound: (manifest, path) => queue.addFound(manifest, path),
-      maxManifestBytes: MAX_MANIFEST_BYTES,
-      log
-    })
-    undo.unshift(() => scanner.stop())
-    limits.onChange(() => {
-      node.setLimits(limits.inForce)
-      queue.pump()
-      void queue.keepQuota().catch(err => log.warn({ err }, 'the quota could not be kept'))
-    })
-
-    let stopping = false
-    const localSecret = newSecret()
-    const metrics = new DaemonMetrics({ node, contents: queue.contents, limits, bans })
-    const refusals = new Refusals(metrics.registry, log)
-    undo.unshift(() => refusals.stop())
-    const audit =
-      options.auditLog === undefined
-        ? undefined
-        : new AuditLog(options.auditLog, {
-            onFault: err => log.warn({ err, path: options.auditLog }, 'the audit log cannot be written')
-          })
-    undo.unshift(() => audit?.close())
-    const { stateDir, token, isOpen } = options
-    const access = new Access({ stateDir, token, isOpen, localSecret, refusals })
-    const tls = openTls(options)
-    const version = readVersion()
-    const api = {
-      version,
-      startedMs: Date.now(),
-      options,
-      node,
-      queue,
-      limits,
-      uploads,
-      scanner,
-      metrics,
-      access,
-      parseManifest,
-      isStopping: () => stopping,
-      notices
-    }
-    const app = await buildServer({
-      version,
-      options,
-      access,
-      contents: queue.contents,
-      audit,
-      refusals,
-      metrics,
-      tls: tls?.pair,
-      log,
-      mount: async (app, connections) => {
-        await mountApi(app, api)
-        await app.register(fileRoutes, { contents: queue.contents, meter: gatewayMeter({ metrics, connections, refusals }) })
-        await app.register(tusRoutes, {
-          uploads,
-          completeDir: options.completeDir,
-          maxBytes,
-          expiryMs,
-          corsOrigins: options.corsOrigins
-        })
-      }
-    })
-    const url = await listen(app, options)
-    undo.unshift(async () => {
-      const grace = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE_MS)
-      await app.close()
-      clearTimeout(grace)
-    })
-    const announce = (fingerprint: string | undefined): Promise<void> =>
-      writeRendezvous(stateDir, { url, secret: localSecret, pid: process.pid, fingerprint })
-    await announce(tls?.pair.fingerprint)
-    if (tls !== undefined) {
-      const onChange = ({ fingerprint }: TlsPair): void => void announce(fingerprint)
-      undo.unshift(followCertificate(app, tls.files, { onChange, log }))
-    }
-    undo.unshift(() => removeRendezvous(options.stateDir, process.pid))
-
-    queue.start()
-    if (store.loss !== undefined) void adoptLost({ node, queue, notices, stateDir: options.stateDir, log })
-    scanner.scan().catch(err => log.warn({ err }, 'scan failed'))
-    if (options.watch) scanner.watch()
-    log.info(
-      { url, peer: node.peer, addresses: node.addresses(), stateDir: options.stateDir, tasks: queue.contents.countByState() },
-      'daemon listens'
-    )
-    if (options.socket === undefined && options.tls === undefined && !isLoopback(options.http.host))
-      log.warn({ host: options.http.host }, 'no TLS beyond loopback: who is on the way reads tokens and contents')
-
+    const parts = await openParts(options, log, undo)
+    const { url, fingerprint } = await serve({ options, parts, undo, log, isStopping: () => state.isStopping })
+    begin(options, parts, log)
+    const { node, queue } = parts
+    const tasks = queue.contents.countByState()
+    log.info({ url, peer: node.peer, addresses: node.addresses(), stateDir: options.stateDir, tasks }, 'daemon listens')
     let stopped: Promise<void> | undefined
-    const stop = async (): Promise<void> => {
-      stopping = true
-      log.info('daemon stops')
-      for (const step of undo) await step()
-      log.info('daemon stopped')
-    }
     return {
       url,
-      fingerprint: tls?.pair.fingerprint,
+      fingerprint,
       node,
       options,
       stop: () => {
@@ -234,6 +94,166 @@ export async function startDaemon(
     for (const step of undo) await step()
     throw err
   }
+}
+
+async function makeFolders({ stateDir, completeDir, incompleteDir }: DaemonOptions): Promise<void> {
+  await openStateFolder(stateDir)
+  for (const folder of [completeDir, incompleteDir]) {
+    await mkdir(folder, { recursive: true }).catch(err => {
+      throw new StoreError('cannot make the folder', folder, err)
+    })
+  }
+}
+
+type Parts = Awaited<ReturnType<typeof openParts>>
+
+/** All that a daemon is without its HTTP. */
+async function openParts(options: DaemonOptions, log: Logger, undo: Undo) {
+  const { stateDir, completeDir, incompleteDir } = options
+  const store = new TaskStore(join(stateDir, 'tasks.sqlite'))
+  undo.unshift(() => store.close())
+  const notices: string[] = store.loss === undefined ? [] : [store.loss.text]
+  if (store.loss !== undefined) log.error({ path: store.path }, store.loss.text)
+  const parseManifest = await loadManifestParser()
+  const limits = new LimitBoard(options.limits, store)
+  undo.unshift(() => limits.stop())
+  const quotaBytes = (): number => limits.limits.quotaBytes
+  const node = await openNode(options, limits, log)
+  undo.unshift(() => node.stop())
+  const bans = new Bans((facts, message) => log.warn(facts, message))
+  const queue = new TaskQueue({
+    onPeer: (change, root) => bans.record(change, root),
+    node,
+    store,
+    parseManifest,
+    hashOf: async (path, { name, pieceLength }) => (await createManifest(path, { stateDir, name, pieceLength })).root,
+    completeDir,
+    incompleteDir,
+    limits: () => limits.inForce,
+    quotaBytes,
+    stallMs: options.stallMs,
+    log
+  })
+  undo.unshift(() => queue.stop())
+  limits.onChange(() => {
+    node.setLimits(limits.inForce)
+    queue.pump()
+    void queue.keepQuota().catch(err => log.warn({ err }, 'the quota could not be kept'))
+  })
+  const uploads = new Uploads({
+    store: new UploadStore(stateDir, join(incompleteDir, 'uploads')),
+    contents: queue.contents,
+    adopt: (manifest, path) => queue.addFound(manifest, path, 'get'),
+    stateDir,
+    completeDir,
+    maxBytes: options.maxUploadBytes,
+    quotaBytes,
+    expiryMs: options.uploadExpiryMs,
+    log
+  })
+  undo.unshift(() => uploads.stop())
+  const scanner = new FolderScanner({
+    folders: options.folders,
+    parseManifest,
+    addFound: (manifest, path) => queue.addFound(manifest, path),
+    maxManifestBytes: MAX_MANIFEST_BYTES,
+    log
+  })
+  undo.unshift(() => scanner.stop())
+  return { store, notices, parseManifest, limits, node, bans, queue, uploads, scanner }
+}
+
+async function openNode(options: DaemonOptions, limits: LimitBoard, log: Logger): Promise<SwarmNode> {
+  const { uploadBytesPerSecond, downloadBytesPerSecond } = limits.inForce
+  const node = await createNode({
+    ...options.node,
+    warn: line => log.warn(line),
+    uploadBytesPerSecond,
+    downloadBytesPerSecond
+  })
+  node.setLimits(limits.inForce)
+  if (node.identityTakenBy !== undefined) {
+    const { peer, identityTakenBy } = node
+    log.warn({ peer }, `${identityTakenBy} has this state folder's identity: until a restart this node is another peer`)
+  }
+  return node
+}
+
+interface ServeInit {
+  options: DaemonOptions
+  parts: Parts
+  undo: Undo
+  isStopping: () => boolean
+  log: Logger
+}
+
+/** Puts the API and the fronts in front, and says in the state folder where they are. */
+async function serve({
+  options,
+  parts,
+  undo,
+  isStopping,
+  log
+}: ServeInit): Promise<{ url: string; fingerprint: string | undefined }> {
+  const { node, queue, limits, bans, uploads } = parts
+  const { contents } = queue
+  const { stateDir, token, isOpen } = options
+  const metrics = new DaemonMetrics({ node, contents, limits, bans })
+  const refusals = new Refusals(metrics.registry, log)
+  undo.unshift(() => refusals.stop())
+  const audit = openAudit(options, log)
+  undo.unshift(() => audit?.close())
+  const localSecret = newSecret()
+  const access = new Access({ stateDir, token, isOpen, localSecret, refusals })
+  const tls = openTls(options)
+  const version = readVersion()
+  const app = await buildServer({
+    version,
+    options,
+    access,
+    contents,
+    audit,
+    refusals,
+    metrics,
+    tls: tls?.pair,
+    log,
+    mount: async (app, connections) => {
+      await mountApi(app, { ...parts, version, startedMs: Date.now(), options, metrics, access, isStopping })
+      await app.register(fileRoutes, { contents, meter: gatewayMeter({ metrics, connections, refusals }) })
+      const { completeDir, corsOrigins, maxUploadBytes: maxBytes, uploadExpiryMs: expiryMs } = options
+      await app.register(tusRoutes, { uploads, completeDir, maxBytes, expiryMs, corsOrigins })
+    }
+  })
+  const url = await listen(app, options)
+  undo.unshift(async () => {
+    const grace = setTimeout(() => app.server.closeAllConnections(), STOP_GRACE_MS)
+    await app.close()
+    clearTimeout(grace)
+  })
+  const announce = (fingerprint: string | undefined): Promise<void> =>
+    writeRendezvous(stateDir, { url, secret: localSecret, pid: process.pid, fingerprint })
+  await announce(tls?.pair.fingerprint)
+  if (tls !== undefined) {
+    const onChange = ({ fingerprint }: TlsPair): void => void announce(fingerprint)
+    undo.unshift(followCertificate(app, tls.files, { onChange, log }))
+  }
+  undo.unshift(() => removeRendezvous(stateDir, process.pid))
+  return { url, fingerprint: tls?.pair.fingerprint }
+}
+
+function openAudit({ auditLog }: DaemonOptions, log: Logger): AuditLog | undefined {
+  if (auditLog === undefined) return undefined
+  return new AuditLog(auditLog, { onFault: err => log.warn({ err, path: auditLog }, 'the audit log cannot be written') })
+}
+
+/** Everything answers: contents are opened, folders looked through. */
+function begin(options: DaemonOptions, { store, node, queue, scanner, notices }: Parts, log: Logger): void {
+  queue.start()
+  if (store.loss !== undefined) void adoptLost({ node, queue, notices, stateDir: options.stateDir, log })
+  scanner.scan().catch(err => log.warn({ err }, 'scan failed'))
+  if (options.watch) scanner.watch()
+  if (options.socket === undefined && options.tls === undefined && !isLoopback(options.http.host))
+    log.warn({ host: options.http.host }, 'no TLS beyond loopback: who is on the way reads tokens and contents')
 }
 
 /** What the gateway counts, and how its readers are bounded. */

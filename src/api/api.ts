@@ -7,13 +7,16 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiInit } from './api-init.ts'
 import { dashboardFolder } from './dashboard-files.ts'
 import { accessRoutes } from './routes/access.ts'
+import { eventRoutes } from './routes/events.ts'
+import { limitRoutes } from './routes/limits.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { swarmRoutes } from './routes/swarms.ts'
 import { taskRoutes } from './routes/tasks.ts'
 import { uploadRoutes } from './routes/uploads.ts'
 
 export async function mountApi(app: FastifyInstance, init: ApiInit): Promise<void> {
-  for (const routes of [taskRoutes, swarmRoutes, operationRoutes, accessRoutes, uploadRoutes]) await app.register(routes, init)
+  const areas = [...taskRoutes, eventRoutes, limitRoutes, swarmRoutes, operationRoutes, ...accessRoutes, ...uploadRoutes]
+  for (const routes of areas) await app.register(routes, init)
   app.get('/v1/openapi.json', { config: { scope: 'read', reach: 'handler' }, schema: { hide: true } }, async () => app.swagger())
 
   const folder = dashboardFolder()

@@ -19,7 +19,7 @@ const MAX_BODY_BYTES = 2 * 1024 * 1024
 const MAX_FILES = 10_000
 const ELSEWHERE = 'give a larger manifest by its link or URL (source)'
 
-export interface NewTaskContext {
+interface NewTaskContext {
   caller: Caller
   options: Pick<DaemonOptions, 'paths' | 'allowPrivateUrls' | 'completeDir'>
   parseManifest: (source: string | Uint8Array) => Manifest

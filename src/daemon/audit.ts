@@ -25,7 +25,7 @@ export type AuditAction =
   | 'login'
   | 'refused'
 
-export interface AuditEntry {
+interface AuditEntry {
   action: AuditAction
   /** Name of the token, or local, open, nobody. */
   who: string

@@ -7,7 +7,7 @@
 import type { TransferEvents } from '../node/types.ts'
 
 /** corrupt: sent a piece that is not what its hash says. protocol: everything else that an honest peer does not do. */
-export type BanReason = 'corrupt' | 'protocol'
+type BanReason = 'corrupt' | 'protocol'
 
 export class Bans {
   readonly counts: Record<BanReason, number> = { corrupt: 0, protocol: 0 }

@@ -12,7 +12,7 @@ import type { Manifest } from '../content/manifest.ts'
 import { InvalidManifestError, NotFoundError, StoreError } from '../errors.ts'
 import { faultOf } from './fault.ts'
 
-export interface FolderScannerInit {
+interface FolderScannerInit {
   folders: readonly string[]
   parseManifest: (bytes: Uint8Array) => Manifest
   /** Verifies the content at `path` and seeds it; throws when it is not what the manifest says. */
@@ -21,7 +21,7 @@ export interface FolderScannerInit {
   log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
 }
 
-export interface ScanReport {
+interface ScanReport {
   folders: string[]
   /** Manifests found. */
   manifests: number

@@ -9,7 +9,7 @@ import { EventEmitter } from 'node:events'
 import type { TaskStore } from './tasks/task-store.ts'
 
 /** What holds at a moment. */
-export interface LimitsInForce {
+interface LimitsInForce {
   /** Downloads at once; the rest waits in order. */
   maxActiveDownloads: number
   /** Pieces being sent at once, over all contents; 0 leaves it to the engine. */
@@ -35,7 +35,7 @@ export interface Limits extends LimitsInForce {
 }
 
 /** null goes back to the configuration. */
-export type LimitChanges = { [K in keyof Limits]?: Limits[K] | null }
+type LimitChanges = { [K in keyof Limits]?: Limits[K] | null }
 
 const SETTING = 'limits'
 const MINUTE_MS = 60_000

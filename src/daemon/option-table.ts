@@ -9,7 +9,7 @@ import { join } from 'node:path'
 
 export type OptionKind = 'text' | 'list' | 'count' | 'size' | 'rate' | 'duration' | 'switch' | 'rules'
 
-export interface OptionSpec {
+interface OptionSpec {
   readonly name: string
   readonly kind: OptionKind
   readonly value: string

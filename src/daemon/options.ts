@@ -49,9 +49,9 @@ export interface DaemonOptions {
 }
 
 /** Values as they come: texts from flags and environment, JSON from the file. */
-export type RawOptions = Readonly<Record<string, unknown>>
+type RawOptions = Readonly<Record<string, unknown>>
 
-export interface OptionSources {
+interface OptionSources {
   flags?: RawOptions
   env?: Readonly<Record<string, string | undefined>>
   /** Path of the configuration file; must exist. */

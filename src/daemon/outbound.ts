@@ -11,7 +11,7 @@ import { InvalidOptionsError, NotFoundError, RequestRefusedError } from '../erro
 import { displayUrl } from '../node/origin-http.ts'
 import { checkPublicHost, lookupPublic } from '../node/public-address.ts'
 
-export interface OutboundOptions {
+interface OutboundOptions {
   /** Whether private, loopback and link-local addresses may be asked. */
   allowPrivate: boolean
   maxBytes: number

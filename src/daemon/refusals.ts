@@ -8,7 +8,7 @@
 import { Counter, type Registry } from 'prom-client'
 
 /** What each means is in docs/API.md. */
-export const REFUSAL_KINDS = [
+const REFUSAL_KINDS = [
   'login_failed',
   'login_slowed',
   'unauthorized',
@@ -19,7 +19,7 @@ export const REFUSAL_KINDS = [
   'reader_stalled',
   'upload_room'
 ] as const
-export type RefusalKind = (typeof REFUSAL_KINDS)[number]
+type RefusalKind = (typeof REFUSAL_KINDS)[number]
 
 const LOG_INTERVAL_MS = 60_000
 const MAX_ADDRESSES = 100

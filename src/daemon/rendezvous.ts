@@ -8,7 +8,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-export interface Rendezvous {
+interface Rendezvous {
   url: string
   secret: string
   pid: number

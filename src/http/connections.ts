@@ -12,7 +12,7 @@ import type { Refusals } from '../daemon/refusals.ts'
 import { isPublicAddress } from '../node/public-address.ts'
 import { addressGroup, LOCAL_GROUP } from './address-group.ts'
 
-export interface ConnectionsInit {
+interface ConnectionsInit {
   max: number
   refusals: Refusals
   nowMs?: () => number

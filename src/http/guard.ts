@@ -26,7 +26,7 @@ export interface ContentPlaces {
   get(taskId: string): ContentPlace
 }
 
-export interface GuardInit {
+interface GuardInit {
   access: Access
   contents: ContentPlaces
   allowHosts: readonly string[]

@@ -22,7 +22,7 @@ import { authorize, type ContentPlaces, identify } from './guard.ts'
 import { type OutcomeInit, recordOutcome } from './outcome.ts'
 import './route-config.ts'
 
-export interface ServerInit extends OutcomeInit {
+interface ServerInit extends OutcomeInit {
   version: string
   options: Pick<DaemonOptions, 'allowHosts' | 'corsOrigins' | 'maxConnections' | 'isOpen'>
   access: Access

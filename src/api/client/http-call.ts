@@ -19,7 +19,7 @@ export interface DaemonAddress {
   fingerprint?: string | undefined
 }
 
-export interface DaemonCall {
+interface DaemonCall {
   method: string
   path: string
   headers?: Readonly<Record<string, string>>

@@ -2,6 +2,7 @@
  * Getting and seeding: paste a link or a manifest's URL, drop or choose a manifest or a file to upload, name a file of the daemon's machine.
  */
 
+import type { ComponentChildren } from 'preact'
 import { useRef, useState } from 'preact/hooks'
 import type { AddTask, Task } from '../schema/tasks.ts'
 import { ApiError, api } from './api.ts'
@@ -11,14 +12,10 @@ interface Note {
   text: string
 }
 
-export function AddPanel({ onAdded, onUpload }: { onAdded: (task: Task) => void; onUpload: (file: File) => void }) {
-  const [source, setSource] = useState('')
-  const [path, setPath] = useState('')
+/** Adds tasks one at a time, and says what became of the last. */
+function useAdding(onAdded: (task: Task) => void) {
   const [busy, setBusy] = useState(false)
-  const [over, setOver] = useState(false)
   const [note, setNote] = useState<Note>()
-  const chooser = useRef<HTMLInputElement>(null)
-
   const add = async (make: () => Promise<AddTask> | AddTask, done: () => void): Promise<void> => {
     setBusy(true)
     setNote(undefined)
@@ -33,6 +30,13 @@ export function AddPanel({ onAdded, onUpload }: { onAdded: (task: Task) => void;
       setBusy(false)
     }
   }
+  return { add, busy, note }
+}
+
+export function AddPanel({ onAdded, onUpload }: { onAdded: (task: Task) => void; onUpload: (file: File) => void }) {
+  const [over, setOver] = useState(false)
+  const { add, busy, note } = useAdding(onAdded)
+  const chooser = useRef<HTMLInputElement>(null)
 
   const addFiles = (files: FileList | null | undefined): void => {
     for (const file of files ?? []) {
@@ -62,29 +66,14 @@ export function AddPanel({ onAdded, onUpload }: { onAdded: (task: Task) => void;
         addFiles(event.dataTransfer?.files)
       }}
     >
-      <form
-        onSubmit={event => {
-          event.preventDefault()
-          void add(
-            () => ({ source: source.trim() }),
-            () => setSource('')
-          )
-        }}
+      <TextForm
+        id="source"
+        label="Get"
+        placeholder="swarm:… link, or URL of a manifest"
+        isMain
+        busy={busy}
+        onText={(text, done) => void add(() => ({ source: text }), done)}
       >
-        <label for="source">Get</label>
-        <input
-          id="source"
-          type="text"
-          placeholder="swarm:… link, or URL of a manifest"
-          required
-          autocomplete="off"
-          spellcheck={false}
-          value={source}
-          onInput={event => setSource(event.currentTarget.value)}
-        />
-        <button type="submit" class="primary" disabled={busy}>
-          Get
-        </button>
         <label class="button file">
           File…
           <input
@@ -95,35 +84,58 @@ export function AddPanel({ onAdded, onUpload }: { onAdded: (task: Task) => void;
             onChange={event => addFiles(event.currentTarget.files)}
           />
         </label>
-      </form>
-      <form
-        onSubmit={event => {
-          event.preventDefault()
-          void add(
-            () => ({ seed: path.trim() }),
-            () => setPath('')
-          )
-        }}
-      >
-        <label for="path">Seed</label>
-        <input
-          id="path"
-          type="text"
-          placeholder="/path/of/a/file/on/the/daemon’s/machine"
-          required
-          autocomplete="off"
-          spellcheck={false}
-          value={path}
-          onInput={event => setPath(event.currentTarget.value)}
-        />
-        <button type="submit" disabled={busy}>
-          Seed
-        </button>
-      </form>
+      </TextForm>
+      <TextForm
+        id="path"
+        label="Seed"
+        placeholder="/path/of/a/file/on/the/daemon’s/machine"
+        busy={busy}
+        onText={(text, done) => void add(() => ({ seed: text }), done)}
+      />
       <p class={`note ${note?.kind ?? ''}`} role="status">
         {busy ? 'Working…' : (note?.text ?? 'A manifest, or a file to upload and seed, may also be dropped here.')}
       </p>
     </section>
+  )
+}
+
+interface TextFormProps {
+  id: string
+  /** Of the field, and of its button. */
+  label: string
+  placeholder: string
+  isMain?: boolean
+  busy: boolean
+  /** `done` empties the field. */
+  onText: (text: string, done: () => void) => void
+  children?: ComponentChildren
+}
+
+function TextForm({ id, label, placeholder, isMain = false, busy, onText, children }: TextFormProps) {
+  const [text, setText] = useState('')
+  return (
+    <form
+      onSubmit={event => {
+        event.preventDefault()
+        onText(text.trim(), () => setText(''))
+      }}
+    >
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="text"
+        placeholder={placeholder}
+        required
+        autocomplete="off"
+        spellcheck={false}
+        value={text}
+        onInput={event => setText(event.currentTarget.value)}
+      />
+      <button type="submit" {...(isMain ? { class: 'primary' } : {})} disabled={busy}>
+        {label}
+      </button>
+      {children}
+    </form>
   )
 }
 

@@ -4,12 +4,13 @@
 
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
+import type { Task } from '../schema/tasks.ts'
 import { AddPanel } from './add-panel.tsx'
 import { ApiError, api } from './api.ts'
 import { HashingList } from './hashing-list.tsx'
 import { LimitsPanel } from './limits-panel.tsx'
 import { RateChart } from './rate-chart.tsx'
-import { useRates, useTasks } from './state.ts'
+import { type Connection, useRates, useTasks } from './state.ts'
 import { TaskRow } from './task-row.tsx'
 import { UploadList, useUploads } from './uploads.tsx'
 
@@ -40,22 +41,9 @@ function App() {
   useEffect(enter, [])
 
   if (access === 'asked') return <LogIn onDone={enter} />
-  const active = tasks.filter(task => task.state === 'active').length
   return (
     <>
-      <header class="top">
-        <h1>
-          <img src="icon.svg" alt="" width="28" height="28" /> swarm
-        </h1>
-        <p class="who" title={peer}>
-          {active > 0 ? `${active} active · ` : ''}
-          {tasks.length} {tasks.length === 1 ? 'task' : 'tasks'}
-          {peer !== '' && <span class="mono"> · …{peer.slice(-8)}</span>}
-        </p>
-        <span class={`connection ${connection}`} role="status">
-          {connection === 'live' ? 'live' : connection === 'lost' ? 'connection lost, trying again' : 'connecting'}
-        </span>
-      </header>
+      <Header tasks={tasks} peer={peer} connection={connection} />
       {problem !== '' && (
         <p class="problem" role="alert">
           {problem}{' '}
@@ -89,6 +77,25 @@ function App() {
         </section>
       </main>
     </>
+  )
+}
+
+function Header({ tasks, peer, connection }: { tasks: readonly Task[]; peer: string; connection: Connection }) {
+  const active = tasks.filter(task => task.state === 'active').length
+  return (
+    <header class="top">
+      <h1>
+        <img src="icon.svg" alt="" width="28" height="28" /> swarm
+      </h1>
+      <p class="who" title={peer}>
+        {active > 0 ? `${active} active · ` : ''}
+        {tasks.length} {tasks.length === 1 ? 'task' : 'tasks'}
+        {peer !== '' && <span class="mono"> · …{peer.slice(-8)}</span>}
+      </p>
+      <span class={`connection ${connection}`} role="status">
+        {connection === 'live' ? 'live' : connection === 'lost' ? 'connection lost, trying again' : 'connecting'}
+      </span>
+    </header>
   )
 }
 

@@ -20,11 +20,6 @@ export function TaskRow({ task, open, onToggle, onError }: Props) {
   const share =
     task.bytesTotal === null || task.bytesTotal === 0 ? (task.state === 'complete' ? 1 : 0) : task.bytesDone / task.bytesTotal
   const percent = Math.floor(share * 1000) / 10
-  const attempt = (action: Promise<unknown>): void => {
-    action.catch(onError)
-  }
-  const canPause = task.state === 'active' || task.state === 'queued'
-  const canResume = task.state === 'paused' || task.state === 'failed' || task.state === 'cancelled' || task.state === 'evicted'
   return (
     <li class={`task ${task.state}`}>
       <div class="head">
@@ -50,46 +45,57 @@ export function TaskRow({ task, open, onToggle, onError }: Props) {
           {task.error.message}
         </p>
       )}
-      <div class="actions">
-        {canPause && (
-          <button type="button" onClick={() => attempt(api.act(task.id, 'pause'))}>
-            Pause
-          </button>
-        )}
-        {canResume && (
-          <button type="button" onClick={() => attempt(api.act(task.id, 'resume'))}>
-            Resume
-          </button>
-        )}
-        {(canPause || task.state === 'paused') && (
-          <button type="button" onClick={() => attempt(api.act(task.id, 'cancel'))}>
-            Cancel
-          </button>
-        )}
-        {task.state === 'queued' && (
-          <button type="button" onClick={() => attempt(api.updateTask(task.id, { priority: Math.min(1000, task.priority + 1) }))}>
-            Sooner
-          </button>
-        )}
-        {(task.state === 'complete' || task.state === 'active') && (
-          <a class="button" href={task.url} target="_blank" rel="noreferrer">
-            Open
-          </a>
-        )}
-        {task.link !== null && <CopyButton text={task.link} />}
-        {task.kind === 'get' && (
-          <button
-            type="button"
-            aria-pressed={task.pinned}
-            onClick={() => attempt(api.updateTask(task.id, { pinned: !task.pinned }))}
-          >
-            {task.pinned ? 'Unpin' : 'Pin'}
-          </button>
-        )}
-        <DeleteButton task={task} onError={onError} />
-      </div>
+      <Actions task={task} onError={onError} />
       {open && <TaskDetail task={task} />}
     </li>
+  )
+}
+
+function Actions({ task, onError }: Pick<Props, 'task' | 'onError'>) {
+  const attempt = (action: Promise<unknown>): void => {
+    action.catch(onError)
+  }
+  const canPause = task.state === 'active' || task.state === 'queued'
+  const canResume = task.state === 'paused' || task.state === 'failed' || task.state === 'cancelled' || task.state === 'evicted'
+  return (
+    <div class="actions">
+      {canPause && (
+        <button type="button" onClick={() => attempt(api.act(task.id, 'pause'))}>
+          Pause
+        </button>
+      )}
+      {canResume && (
+        <button type="button" onClick={() => attempt(api.act(task.id, 'resume'))}>
+          Resume
+        </button>
+      )}
+      {(canPause || task.state === 'paused') && (
+        <button type="button" onClick={() => attempt(api.act(task.id, 'cancel'))}>
+          Cancel
+        </button>
+      )}
+      {task.state === 'queued' && (
+        <button type="button" onClick={() => attempt(api.updateTask(task.id, { priority: Math.min(1000, task.priority + 1) }))}>
+          Sooner
+        </button>
+      )}
+      {(task.state === 'complete' || task.state === 'active') && (
+        <a class="button" href={task.url} target="_blank" rel="noreferrer">
+          Open
+        </a>
+      )}
+      {task.link !== null && <CopyButton text={task.link} />}
+      {task.kind === 'get' && (
+        <button
+          type="button"
+          aria-pressed={task.pinned}
+          onClick={() => attempt(api.updateTask(task.id, { pinned: !task.pinned }))}
+        >
+          {task.pinned ? 'Unpin' : 'Pin'}
+        </button>
+      )}
+      <DeleteButton task={task} onError={onError} />
+    </div>
   )
 }
 

@@ -12,7 +12,7 @@ import { api } from './api.ts'
 import { ProgressBar } from './progress-bar.tsx'
 
 /** One file on its way, or left half way by an earlier page. */
-export interface FileUpload {
+interface FileUpload {
   /** Where the daemon takes it; the file's name until that is known. */
   key: string
   name: string

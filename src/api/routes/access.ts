@@ -28,7 +28,7 @@ import {
 
 const MAX_URL_MS = 30 * 24 * 3600_000
 
-export const accessRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { access, queue }) => {
+const tokenRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { access }) => {
   app.post(
     '/v1/tokens',
     {
@@ -62,9 +62,9 @@ export const accessRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { ac
       return reply.code(204).send(null)
     }
   )
+}
 
-  const cookieOf = (request: FastifyRequest, session: string, seconds: number): string =>
-    `${SESSION_COOKIE}=${session}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${request.protocol === 'https' ? '; Secure' : ''}`
+const sessionRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { access }) => {
   const logIn = (request: FastifyRequest, caller: Caller): string => {
     request.caller = caller
     return cookieOf(request, access.beginSession(caller), SESSION_MS / 1000)
@@ -123,7 +123,9 @@ export const accessRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { ac
       return reply.header('set-cookie', cookie).header('cache-control', 'no-store').redirect('/', 303)
     }
   )
+}
 
+const urlRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { access, queue }) => {
   app.post(
     '/v1/urls',
     {
@@ -150,6 +152,13 @@ export const accessRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { ac
       return reply.code(201).send(access.signUrl(`/files/${root}/${file}`, caller, expiresMs))
     }
   )
+}
+
+export const accessRoutes = [tokenRoutes, sessionRoutes, urlRoutes]
+
+function cookieOf({ protocol }: FastifyRequest, session: string, seconds: number): string {
+  const secure = protocol === 'https' ? '; Secure' : ''
+  return `${SESSION_COOKIE}=${session}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`
 }
 
 function viewToken({ id, name, scopes, roots, folders, createdMs, expiresMs }: TokenRecord): TokenView {

@@ -1,5 +1,5 @@
 /**
- * The routes of limits, folders and what the swarms hold. Thin: the board, the scanner and the node do the work. Called by api.ts.
+ * The routes of folders and of what the swarms hold. Thin: the scanner and the node do the work. Called by api.ts.
  */
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -7,44 +7,11 @@ import { Type } from 'typebox'
 import { NotFoundError } from '../../errors.ts'
 import { Root, replies } from '../../http/route-schema.ts'
 import type { ApiInit } from '../api-init.ts'
-import { LimitsReply, PatchLimits } from '../schema/limits.ts'
 import { Probe, ScanReport, SwarmView } from '../schema/swarms.ts'
 import { summarizeSwarm, viewSwarm } from '../views/swarms.ts'
 
 export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) => {
-  const { queue, limits, node, metrics } = init
-  const limitsReply = (): LimitsReply => ({
-    limits: limits.limits,
-    inForce: limits.inForce,
-    quota: { bytes: limits.limits.quotaBytes, usedBytes: queue.contents.usedBytes }
-  })
-
-  app.get(
-    '/v1/limits',
-    {
-      config: { scope: 'read' },
-      schema: { tags: ['limits'], summary: 'Limits, and what holds now', response: replies({ 200: LimitsReply }) }
-    },
-    async () => limitsReply()
-  )
-
-  app.patch(
-    '/v1/limits',
-    {
-      config: { audit: 'limits.change' },
-      schema: {
-        tags: ['limits'],
-        summary: 'Change limits at once; kept over restarts',
-        body: PatchLimits,
-        response: replies({ 200: LimitsReply })
-      }
-    },
-    async request => {
-      limits.patch(request.body)
-      return limitsReply()
-    }
-  )
-
+  const { queue, node, metrics, scanner } = init
   app.post(
     '/v1/scan',
     {
@@ -55,7 +22,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init)
         response: replies({ 200: ScanReport })
       }
     },
-    async () => init.scanner.scan()
+    async () => scanner.scan()
   )
 
   app.get(

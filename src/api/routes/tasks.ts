@@ -1,35 +1,23 @@
 /**
- * The routes of tasks and their events. Thin: the queue does the work.
+ * The routes of tasks. Thin: the queue does the work.
  *
  * Invariant: every route has a schema for what it takes and for each reply, from which OpenAPI is made. Called by api.ts.
  */
 
-import type { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { type Caller, mayReach } from '../../daemon/access/caller.ts'
+import { mayReach } from '../../daemon/access/caller.ts'
 import { unsignedManifest } from '../../daemon/unsigned.ts'
-import { RequestRefusedError } from '../../errors.ts'
 import { Bytes, Empty, Id, replies } from '../../http/route-schema.ts'
 import type { ApiInit } from '../api-init.ts'
-import { taskEvents } from '../events.ts'
 import { checkTaskBody, newTask } from '../new-task.ts'
 import { AddTask, Removed, Task, TaskList, TaskState, UpdateTask } from '../schema/tasks.ts'
 import { viewTask } from '../views/tasks.ts'
 
-const MAX_EVENT_STREAMS = 64
 /** A manifest in a body of the commands of the same user, who may keep their own daemon waiting: some 100,000 pieces. */
 const MAX_TASK_BODY_BYTES = 16 * 1024 * 1024
 
-export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) => {
-  const { queue, options, parseManifest } = init
-  const eventStreams = new Set<Readable>()
-  // They would never end by themselves, and a stop waits for what is being answered.
-  app.addHook('preClose', async () => {
-    for (const stream of eventStreams) stream.destroy()
-  })
-
+const addRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { queue, options, parseManifest }) => {
   app.post(
     '/v1/tasks',
     {
@@ -59,7 +47,9 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
         .send(viewTask(task))
     }
   )
+}
 
+const readRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { queue, parseManifest }) => {
   app.get(
     '/v1/tasks',
     {
@@ -89,6 +79,26 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
     async request => viewTask(queue.contents.get(request.params.id))
   )
 
+  app.get(
+    '/v1/tasks/:id/manifest',
+    {
+      config: { scope: 'read', reach: 'task' },
+      schema: {
+        tags: ['tasks'],
+        summary: 'The manifest',
+        params: Id,
+        produces: ['application/json'],
+        response: replies({ 200: Bytes })
+      }
+    },
+    async (request, reply) => {
+      const text = unsignedManifest(queue.contents.manifestText(request.params.id), parseManifest)
+      return reply.type('application/json').header('content-disposition', 'attachment; filename="content.swarm"').send(text)
+    }
+  )
+}
+
+const changeRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { queue, options }) => {
   app.patch(
     '/v1/tasks/:id',
     {
@@ -143,63 +153,6 @@ export const taskRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) 
       return reply.code(204).send(null)
     }
   )
-
-  app.get(
-    '/v1/tasks/:id/manifest',
-    {
-      config: { scope: 'read', reach: 'task' },
-      schema: {
-        tags: ['tasks'],
-        summary: 'The manifest',
-        params: Id,
-        produces: ['application/json'],
-        response: replies({ 200: Bytes })
-      }
-    },
-    async (request, reply) => {
-      const text = unsignedManifest(queue.contents.manifestText(request.params.id), parseManifest)
-      return reply.type('application/json').header('content-disposition', 'attachment; filename="content.swarm"').send(text)
-    }
-  )
-
-  const sendEvents = (id: string | undefined, caller: Caller, reply: FastifyReply): FastifyReply => {
-    if (eventStreams.size >= MAX_EVENT_STREAMS)
-      throw new RequestRefusedError('unavailable', `${MAX_EVENT_STREAMS} event streams are open already`)
-    const stream = taskEvents(queue, id, caller)
-    eventStreams.add(stream)
-    stream.once('close', () => eventStreams.delete(stream))
-    return reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream)
-  }
-
-  app.get(
-    '/v1/events',
-    {
-      config: { scope: 'read', reach: 'handler' },
-      schema: {
-        tags: ['tasks'],
-        summary: 'Server-sent events: every task and all that is being hashed now, then each change',
-        description:
-          'Event task, data: the Task. Event removed, data: {id}. Event hashing, data: {path, bytesDone, bytesTotal}. ' +
-          'Event hashed, data: {path}: that is over, whether it became a task or failed.',
-        produces: ['text/event-stream'],
-        response: replies({ 200: Bytes })
-      }
-    },
-    async (request, reply) => sendEvents(undefined, request.caller, reply as unknown as FastifyReply) as never
-  )
-
-  app.get(
-    '/v1/tasks/:id/events',
-    {
-      config: { scope: 'read', reach: 'task' },
-      schema: {
-        tags: ['tasks'],
-        summary: 'The events task and removed of one task; ends when it is deleted',
-        params: Id,
-        produces: ['text/event-stream'],
-        response: replies({ 200: Bytes })
-      }
-    },
-    async (request, reply) => sendEvents(request.params.id, request.caller, reply as unknown as FastifyReply) as never
-  )
 }
+
+export const taskRoutes = [addRoutes, readRoutes, changeRoutes]

@@ -4,7 +4,7 @@
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { type Caller, checkReach } from '../../daemon/access/caller.ts'
+import { checkReach } from '../../daemon/access/caller.ts'
 import { InvalidOptionsError } from '../../errors.ts'
 import { UPLOAD_STALL_MS } from '../../http/bounds.ts'
 import { Empty, Id, replies } from '../../http/route-schema.ts'
@@ -18,14 +18,7 @@ const MAX_PART_BYTES = 5 * 1024 ** 3
 
 const IdAndPart = Type.Object({ id: Type.String({ maxLength: 64 }), part: Type.Integer({ minimum: 1, maximum: 10_000 }) })
 
-export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init) => {
-  const { uploads, queue, options } = init
-  /** Uploads lie in the complete folder; a token for certain contents names one of them. */
-  const checkUpload = (caller: Caller, root = ''): void => checkReach(caller, { root, path: options.completeDir })
-
-  // A part's body is a stream; JSON stays JSON.
-  app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload))
-
+const wholeRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { uploads, options }) => {
   app.post(
     '/v1/uploads',
     {
@@ -39,7 +32,8 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
       }
     },
     async (request, reply) => {
-      checkUpload(request.caller, request.body.root)
+      // Uploads lie in the complete folder; a token for certain contents is for that folder, or names the root.
+      checkReach(request.caller, { root: request.body.root ?? '', path: options.completeDir })
       const upload = await uploads.initiate({ kind: 'multipart', ...request.body })
       request.audited = { target: upload.id }
       return reply.code(upload.state === 'open' && upload.parts.length === 0 ? 201 : 200).send(viewUpload(upload))
@@ -61,6 +55,41 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
     },
     async request => viewUpload(uploads.status(request.params.id))
   )
+  app.post(
+    '/v1/uploads/:id/complete',
+    {
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.complete' },
+      schema: {
+        tags: ['uploads'],
+        summary: 'Put the parts together in order of their numbers, hash, and seed',
+        params: Id,
+        response: replies({ 200: Task })
+      }
+    },
+    async request => viewTask(await uploads.complete(request.params.id))
+  )
+  app.delete(
+    '/v1/uploads/:id',
+    {
+      config: { scope: 'upload', reach: 'handler', audit: 'upload.abort' },
+      schema: {
+        tags: ['uploads'],
+        summary: 'Give it up and delete its parts',
+        params: Id,
+        response: replies({ 204: Empty })
+      }
+    },
+    async (request, reply) => {
+      await uploads.abort(request.params.id)
+      return reply.code(204).send(null)
+    }
+  )
+}
+
+const partRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { uploads, queue }) => {
+  // A part's body is a stream; JSON stays JSON.
+  app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload))
+
   app.put(
     '/v1/uploads/:id/parts/:part',
     {
@@ -106,36 +135,9 @@ export const uploadRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init
       return saved
     }
   )
-  app.post(
-    '/v1/uploads/:id/complete',
-    {
-      config: { scope: 'upload', reach: 'handler', audit: 'upload.complete' },
-      schema: {
-        tags: ['uploads'],
-        summary: 'Put the parts together in order of their numbers, hash, and seed',
-        params: Id,
-        response: replies({ 200: Task })
-      }
-    },
-    async request => viewTask(await uploads.complete(request.params.id))
-  )
-  app.delete(
-    '/v1/uploads/:id',
-    {
-      config: { scope: 'upload', reach: 'handler', audit: 'upload.abort' },
-      schema: {
-        tags: ['uploads'],
-        summary: 'Give it up and delete its parts',
-        params: Id,
-        response: replies({ 204: Empty })
-      }
-    },
-    async (request, reply) => {
-      await uploads.abort(request.params.id)
-      return reply.code(204).send(null)
-    }
-  )
 }
+
+export const uploadRoutes = [wholeRoutes, partRoutes]
 
 /** The SHA-256 that the client gave for the body; throws `InvalidOptionsError` for one that is none. */
 function checksumOf(headers: Readonly<Record<string, string | string[] | undefined>>): Uint8Array | undefined {

@@ -19,7 +19,7 @@ const limitFields = {
   uploadBytesPerSecond: Rate('All tasks together')
 }
 
-export const LimitRule = Type.Object(
+const LimitRule = Type.Object(
   {
     from: HourOfDay,
     to: HourOfDay,
@@ -38,7 +38,6 @@ export const LimitRule = Type.Object(
     description: 'Between these hours (over midnight when from is after to) these values hold instead'
   }
 )
-export type LimitRule = Static<typeof LimitRule>
 
 export const Limits = Type.Object({
   ...limitFields,

@@ -24,11 +24,10 @@ export const TaskState = Type.Union(
 )
 export type TaskState = Static<typeof TaskState>
 
-export const TaskLimits = Type.Object({
+const TaskLimits = Type.Object({
   downloadBytesPerSecond: Rate('Of this task alone; the limits of the whole daemon hold besides'),
   uploadBytesPerSecond: Rate('Of this task alone')
 })
-export type TaskLimits = Static<typeof TaskLimits>
 
 export const Task = Type.Object({
   id: Type.String(),
@@ -105,7 +104,7 @@ export const Removed = Type.Object({
 })
 export type Removed = Static<typeof Removed>
 
-export const Priority = Type.Integer({
+const Priority = Type.Integer({
   minimum: -1000,
   maximum: 1000,
   description: 'Higher goes first; equal ones in the order they came'

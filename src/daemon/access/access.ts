@@ -16,7 +16,7 @@ import { Sessions } from './sessions.ts'
 import { UrlSigner } from './signed-urls.ts'
 import { TokenStore } from './tokens.ts'
 
-export interface AccessInit {
+interface AccessInit {
   stateDir: string
   /** What the operator chose; undefined: the daemon has a token of its own. */
   token: string | undefined
@@ -27,7 +27,7 @@ export interface AccessInit {
   refusals: Refusals
 }
 
-export interface ShownRequest {
+interface ShownRequest {
   /** `Authorization`. */
   authorization: string | undefined
   session: string | undefined

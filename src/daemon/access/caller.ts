@@ -11,14 +11,14 @@ import { RequestRefusedError } from '../../errors.ts'
  * local: can read our state folder, so it is the same user, and may name any path. token: shows a token, or a session or signed URL made
  * with one. open: everybody on loopback, as the operator said. nobody: shows nothing.
  */
-export type Trust = 'local' | 'token' | 'open' | 'nobody'
+type Trust = 'local' | 'token' | 'open' | 'nobody'
 
 /** read: look and read contents. get: have contents downloaded. upload: bring some. admin: everything. */
-export const SCOPES = ['read', 'get', 'upload', 'admin'] as const
+const SCOPES = ['read', 'get', 'upload', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
 /** Contents that a token is for: those with these roots, and those that lie in these folders. */
-export interface Reach {
+interface Reach {
   readonly roots: readonly string[]
   readonly folders: readonly string[]
 }

@@ -25,7 +25,7 @@ export interface TokenRecord {
   readonly expiresMs: number | undefined
 }
 
-export type NewTokenRequest = Pick<TokenRecord, 'name' | 'scopes' | 'roots' | 'folders' | 'expiresMs'>
+type NewTokenRequest = Pick<TokenRecord, 'name' | 'scopes' | 'roots' | 'folders' | 'expiresMs'>
 
 const FILE = 'tokens.json'
 const MAX_TOKENS = 1000

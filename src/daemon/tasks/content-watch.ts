@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Manifest } from '../../content/manifest.ts'
 import { type Task, waitsForBytes } from './task.ts'
 
-export interface ContentWatchInit {
+interface ContentWatchInit {
   tasks: () => Iterable<Task>
   manifestOf: (task: Task) => Manifest | undefined
   /** Something about the files of a complete task is not as it was. */

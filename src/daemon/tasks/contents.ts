@@ -13,7 +13,7 @@ import type { Task, TaskStatus } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 import { TASK_STATES, type TaskState } from './transitions.ts'
 
-export interface ContentsInit {
+interface ContentsInit {
   ledger: TaskLedger
   store: Pick<TaskStore, 'manifest' | 'save'>
   parseManifest: (text: string) => Manifest

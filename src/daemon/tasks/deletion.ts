@@ -12,7 +12,7 @@ import type { TaskLedger } from './ledger.ts'
 import { closeTransfer, type Task } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
-export interface DeletionInit {
+interface DeletionInit {
   node: Pick<SwarmNode, 'remove'>
   store: TaskStore
   parseManifest: (text: string) => Manifest

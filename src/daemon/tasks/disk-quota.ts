@@ -8,7 +8,7 @@ import { claimedBytes, evictionOrder, isEvictable, planRoom } from './quota.ts'
 import type { Task } from './task.ts'
 import type { TaskTable } from './task-table.ts'
 
-export interface DiskQuotaInit {
+interface DiskQuotaInit {
   table: TaskTable
   quotaBytes: () => number
   /** Deletes the content; afterwards the record claims what is left of it. */
@@ -16,7 +16,7 @@ export interface DiskQuotaInit {
 }
 
 /** 'fits'; 'never': more than the whole quota; 'waits': with the reason. */
-export type RoomVerdict = { kind: 'fits' } | { kind: 'never'; error: StoreError } | { kind: 'waits'; reason: string }
+type RoomVerdict = { kind: 'fits' } | { kind: 'never'; error: StoreError } | { kind: 'waits'; reason: string }
 
 export class DiskQuota {
   readonly #init: DiskQuotaInit

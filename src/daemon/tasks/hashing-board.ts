@@ -14,7 +14,7 @@ export interface Hashing {
 
 export type OnHashed = (bytesDone: number, bytesTotal: number) => void
 
-export interface HashingListener {
+interface HashingListener {
   moved: (hashing: Hashing) => void
   over: (path: string) => void
 }

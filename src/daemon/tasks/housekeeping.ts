@@ -6,7 +6,7 @@ import type { TaskLedger } from './ledger.ts'
 import { planYield } from './order.ts'
 import { recordTotals, type Task } from './task.ts'
 
-export interface HousekeepingInit {
+interface HousekeepingInit {
   ledger: TaskLedger
   /** An active task without a new byte for this long lets the next one have its place, in milliseconds. */
   stallMs: number

@@ -14,7 +14,7 @@ import type { TaskStore } from './task-store.ts'
 import { TaskTable } from './task-table.ts'
 import { nextState, type TaskFact, type TaskRequest } from './transitions.ts'
 
-export interface TaskLedgerInit {
+interface TaskLedgerInit {
   store: Pick<TaskStore, 'save' | 'delete'>
   log: { warn: (facts: object, message: string) => void }
 }

@@ -2,7 +2,7 @@
  * Whose turn it is: pure rules over what the queue knows of its tasks.
  */
 
-export interface Turn {
+interface Turn {
   readonly record: { readonly priority: number; readonly order: number }
 }
 
@@ -26,7 +26,7 @@ export function planMove<T extends Turn>(queue: readonly T[], task: T, position:
   return moved.map((each, index) => ({ task: each, order: orders[index] as number }))
 }
 
-export interface Place extends Turn {
+interface Place extends Turn {
   /** Readers of the content now. */
   readonly readers: number
   readonly lastMovedMs: number

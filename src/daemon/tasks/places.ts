@@ -10,7 +10,7 @@ import type { TaskLedger } from './ledger.ts'
 import { planPlaces } from './order.ts'
 import { closeTransfer, type Task } from './task.ts'
 
-export interface PlacesInit {
+interface PlacesInit {
   ledger: TaskLedger
   quota: DiskQuota
   limits: () => { maxActiveDownloads: number }

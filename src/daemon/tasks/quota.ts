@@ -28,13 +28,9 @@ export function evictionOrder<T extends Claimant>(all: Iterable<T>): T[] {
 }
 
 /** fits: now. evict: after contents go, if they all can. waits: too little could go. never: more than the whole quota. */
-export type RoomPlan =
-  | { kind: 'fits' }
-  | { kind: 'evict' }
-  | { kind: 'waits'; reason: string }
-  | { kind: 'never'; reason: string }
+type RoomPlan = { kind: 'fits' } | { kind: 'evict' } | { kind: 'waits'; reason: string } | { kind: 'never'; reason: string }
 
-export interface RoomFacts {
+interface RoomFacts {
   /** 0 is no quota. */
   quotaBytes: number
   /** What the content needs in all. */

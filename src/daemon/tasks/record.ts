@@ -8,12 +8,12 @@ import type { Fault } from '../fault.ts'
 import type { TaskState } from './transitions.ts'
 
 /** Bytes per second; 0 is no limit. Of the task alone; the limits of the daemon hold besides. */
-export interface TaskLimits {
+interface TaskLimits {
   downloadBytesPerSecond: number
   uploadBytesPerSecond: number
 }
 
-export interface OriginLimits {
+interface OriginLimits {
   bytesPerSecond?: number
   /** Requests side by side to one origin, 1 to 16. */
   connections?: number

@@ -13,7 +13,7 @@ import type { TaskRecord } from './record.ts'
 import { absorbTotals, recordTotals, type Task } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
-export interface RunnerInit {
+interface RunnerInit {
   node: Pick<SwarmNode, 'get'>
   store: TaskStore
   ledger: TaskLedger

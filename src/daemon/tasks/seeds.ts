@@ -16,7 +16,7 @@ import type { Runner } from './runner.ts'
 import { closeTransfer, type Task, waitsForBytes } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
-export interface SeedsInit {
+interface SeedsInit {
   node: Pick<SwarmNode, 'seed' | 'get'>
   store: TaskStore
   ledger: TaskLedger

@@ -10,7 +10,7 @@ import { statfsSync } from 'node:fs'
 import { RequestRefusedError, StoreError } from '../../errors.ts'
 import { formatBytes } from '../../util/sizes.ts'
 
-export interface LedgerInit {
+interface LedgerInit {
   /** Where the bytes go. */
   folder: string
   /** Largest upload in bytes; 0: no limit but quota and disk. */

@@ -28,7 +28,7 @@ import type { TaskStatus } from '../tasks/task.ts'
 import { type Debit, UploadLedger } from './ledger.ts'
 import type { PartRecord, UploadRecord, UploadStore } from './upload-store.ts'
 
-export interface UploadsInit {
+interface UploadsInit {
   store: UploadStore
   contents: Pick<Contents, 'ofRoot' | 'get' | 'open' | 'alsoCalled' | 'usedBytes'>
   /** Seeds a content whose file is ours. */
@@ -43,7 +43,7 @@ export interface UploadsInit {
   log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
 }
 
-export interface NewUpload {
+interface NewUpload {
   kind: UploadRecord['kind']
   name: string
   length?: number | undefined

@@ -33,7 +33,7 @@ export interface GatewayMeter {
   sent(bytes: number, socket: Socket): void
 }
 
-export interface ServeInit {
+interface ServeInit {
   contents: ContentService
   meter: GatewayMeter
   root: string

@@ -11,7 +11,7 @@ export interface ByteRange {
   end: number
 }
 
-export type RangeChoice =
+type RangeChoice =
   /** Send everything: no range asked, a unit that we do not know, or a set that costs more than the whole. */
   { kind: 'whole' } | { kind: 'ranges'; ranges: ByteRange[] } | { kind: 'unsatisfiable' }
 
@@ -61,14 +61,14 @@ function resolveSpec(spec: string, length: number): ByteRange | 'invalid' | unde
 }
 
 /** What a resource is, for conditions. */
-export interface Validators {
+interface Validators {
   /** Strong, with its quotes. */
   etag: string
   /** Whole seconds matter only. */
   lastModifiedMs: number
 }
 
-export interface ConditionHeaders {
+interface ConditionHeaders {
   ifMatch?: string | undefined
   ifNoneMatch?: string | undefined
   ifModifiedSince?: string | undefined

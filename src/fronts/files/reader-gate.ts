@@ -8,7 +8,7 @@
 
 import { STALL_MS } from '../../http/bounds.ts'
 
-export interface ReaderGateInit {
+interface ReaderGateInit {
   budgetBytes: number
   /** A reader that stalled is ended: its address. */
   onStalled: (address: string) => void

@@ -9,7 +9,7 @@ import type { ContentService } from '../../daemon/content-service.ts'
 import { Bytes, Empty, ErrorBody, Root } from '../../http/route-schema.ts'
 import { type GatewayMeter, serveContent } from './gateway.ts'
 
-export interface FilesInit {
+interface FilesInit {
   contents: ContentService
   meter: GatewayMeter
 }

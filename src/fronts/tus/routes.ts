@@ -8,7 +8,7 @@ import type { Uploads } from '../../daemon/uploads/uploads.ts'
 import { UPLOAD_STALL_MS } from '../../http/bounds.ts'
 import { TusUploads } from './tus.ts'
 
-export interface TusInit {
+interface TusInit {
   uploads: Uploads
   /** Uploads lie here once they are complete; a token for certain contents must be for this folder. */
   completeDir: string
