@@ -7,7 +7,7 @@
 
 import type { DiskQuota } from './disk-quota.ts'
 import type { TaskLedger } from './ledger.ts'
-import { planPlaces } from './order.ts'
+import { byTurn, planPlaces } from './order.ts'
 import { closeTransfer, type Task } from './task.ts'
 
 interface PlacesInit {
@@ -24,6 +24,8 @@ interface PlacesInit {
 export class Places {
   readonly #init: PlacesInit
   #pumping: Promise<void> = Promise.resolve()
+  /** The table's version for which every queued task but the arrived was found to have no room; while it stays nothing new can be found. */
+  #heldVersion: number | undefined
 
   constructor(init: PlacesInit) {
     this.#init = init
@@ -53,7 +55,6 @@ export class Places {
     const heldBack = verdict.kind === 'waits' ? verdict.reason : undefined
     if (heldBack !== undefined && heldBack !== task.heldBack) ledger.feed.reportProgress(task)
     task.heldBack = heldBack
-    task.heldVersion = ledger.table.version
     return verdict.kind === 'fits'
   }
 
@@ -64,16 +65,18 @@ export class Places {
     const plan = planPlaces(table.active, limits().maxActiveDownloads)
     for (const task of plan.sendBack) await this.sendBack(task)
     let { free } = plan
-    for (let place = 0; free > 0 && !stop.aborted; ) {
-      const task = table.queue[place]
-      if (task === undefined) break
-      // Nothing is known that was not when it was held back.
-      const isHeld = task.heldBack !== undefined && task.heldVersion === table.version
-      if (!isHeld && (await this.makeRoom(task)) && task.record.state === 'queued') {
-        free--
-        run(task)
-      }
-      if (table.queue[place] === task) place++
+    if (free === 0) return
+    const { version } = table
+    const candidates = this.#heldVersion === version ? [...table.arrived].sort(byTurn) : [...table.queue]
+    this.#heldVersion = undefined
+    for (const task of candidates) {
+      if (free === 0 || stop.aborted) return
+      if (task.record.state !== 'queued' || !(await this.makeRoom(task)) || task.record.state !== 'queued') continue
+      free--
+      run(task)
     }
+    if (table.version !== version) return
+    this.#heldVersion = version
+    for (const task of candidates) table.arrived.delete(task)
   }
 }

@@ -23,7 +23,7 @@ import { Seeds } from './seeds.ts'
 import { closeTransfer, type Task, type TaskStatus } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
-interface TaskQueueInit {
+export interface TaskQueueInit {
   node: Pick<SwarmNode, 'get' | 'seed' | 'remove'>
   store: TaskStore
   parseManifest: (text: string) => Manifest

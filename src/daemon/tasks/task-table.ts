@@ -29,6 +29,7 @@ export class TaskTable {
   readonly #noted = new Map<Task, Noted>()
   readonly #active = new Set<Task>()
   readonly #queue: Task[] = []
+  readonly #arrived = new Set<Task>()
   #usedBytes = 0
   #lastOrder = 0
 
@@ -49,6 +50,11 @@ export class TaskTable {
   /** In order of turn. Changes under the caller. */
   get queue(): readonly Task[] {
     return this.#queue
+  }
+
+  /** Queued tasks that were not queued when this was cleared last. */
+  get arrived(): Set<Task> {
+    return this.#arrived
   }
 
   /** An order behind all others. */
@@ -85,6 +91,7 @@ export class TaskTable {
     const noted = this.#noted.get(task)
     if (noted === undefined) return
     this.#leaveQueue(task, noted)
+    this.#arrived.delete(task)
     this.#active.delete(task)
     this.#usedBytes -= noted.claimed
     if (noted.claimed > 0 || noted.isEvictable) this.version++
@@ -111,6 +118,8 @@ export class TaskTable {
     const { turn } = noted
     if (turn?.priority === record.priority && turn.order === record.order && isQueued) return
     this.#leaveQueue(task, noted)
+    if (!isQueued) this.#arrived.delete(task)
+    else if (turn === undefined) this.#arrived.add(task)
     if (!isQueued) return
     this.#queue.splice(this.#placeOf(record), 0, task)
     noted.turn = { priority: record.priority, order: record.order }

@@ -15,8 +15,6 @@ export interface Task {
   status: GetStatus | undefined
   /** Why the queue holds it back, in words. */
   heldBack: string | undefined
-  /** The table's version when that was found; while it stays there is nothing new. */
-  heldVersion?: number
   /** Totals of earlier transfers of this record in this and former runs. */
   base: { downloaded: number; uploaded: number; wasted: number }
   lastBytes: number
