@@ -1,8 +1,9 @@
 /**
  * The daemon, composed: a node, its tasks on disk, limits, folders and the HTTP server in front.
  *
- * Invariants: HTTP answers before contents are opened again (`/readyz` tells); `stop` refuses new requests, lets running ones end within a
- * bound, stores everything, leaves the swarms, and leaves no file that says we run. Called by `swarm daemon` and by tests.
+ * Invariants: HTTP answers before contents are opened again (`/readyz` tells); `stop` refuses new requests,
+ * lets running ones end within a bound, stores everything, leaves the swarms, and leaves no file that says we
+ * run. Called by `swarm daemon` and by tests.
  */
 
 import { mkdir } from 'node:fs/promises'
@@ -15,12 +16,12 @@ import { Access } from './daemon/access/access.ts'
 import { newSecret } from './daemon/access/secrets.ts'
 import { AuditLog } from './daemon/audit.ts'
 import { Bans } from './daemon/bans.ts'
+import { removeDaemonFile, writeDaemonFile } from './daemon/daemon-file.ts'
 import { FolderScanner } from './daemon/folders.ts'
 import { LimitBoard } from './daemon/limits.ts'
 import { DaemonMetrics } from './daemon/metrics.ts'
 import { type DaemonOptions, isLoopback } from './daemon/options.ts'
 import { Refusals } from './daemon/refusals.ts'
-import { removeRendezvous, writeRendezvous } from './daemon/rendezvous.ts'
 import { type AdoptionInit, adoptDownloads } from './daemon/tasks/adoption.ts'
 import { TaskQueue } from './daemon/tasks/queue.ts'
 import { TaskStore } from './daemon/tasks/task-store.ts'
@@ -231,13 +232,13 @@ async function serve({
     clearTimeout(grace)
   })
   const announce = (fingerprint: string | undefined): Promise<void> =>
-    writeRendezvous(stateDir, { url, secret: localSecret, pid: process.pid, fingerprint })
+    writeDaemonFile(stateDir, { url, secret: localSecret, pid: process.pid, fingerprint })
   await announce(tls?.pair.fingerprint)
   if (tls !== undefined) {
     const onChange = ({ fingerprint }: TlsPair): void => void announce(fingerprint)
     undo.unshift(followCertificate(app, tls.files, { onChange, log }))
   }
-  undo.unshift(() => removeRendezvous(stateDir, process.pid))
+  undo.unshift(() => removeDaemonFile(stateDir, process.pid))
   return { url, fingerprint: tls?.pair.fingerprint }
 }
 
@@ -253,7 +254,7 @@ function begin(options: DaemonOptions, { store, node, queue, scanner, notices }:
   scanner.scan().catch(err => log.warn({ err }, 'scan failed'))
   if (options.watch) scanner.watch()
   if (options.socket === undefined && options.tls === undefined && !isLoopback(options.http.host))
-    log.warn({ host: options.http.host }, 'no TLS beyond loopback: who is on the way reads tokens and contents')
+    log.warn({ host: options.http.host }, 'no TLS beyond loopback: everybody on the way can read tokens and contents')
 }
 
 /** What the gateway counts, and how its readers are bounded. */

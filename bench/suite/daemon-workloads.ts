@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DaemonClient } from '../../src/api/client/client.ts'
-import { readRendezvous } from '../../src/daemon/rendezvous.ts'
+import { readDaemonFile } from '../../src/daemon/daemon-file.ts'
 import type { Running, Scope } from './measure.ts'
 import type { Sample } from './results.ts'
 import { type SampleContext, verify } from './workloads.ts'
@@ -34,7 +34,7 @@ async function startDaemon(scope: Scope, cli: readonly string[]): Promise<Daemon
   const folders = ['--complete-dir', join(stateDir, 'complete'), '--incomplete-dir', join(stateDir, 'incomplete')]
   const argv = [...cli, 'daemon', ...own, ...folders, '--state-dir', stateDir]
   const process = await scope.start({ argv }, line => (line.includes('"listening"') ? 'serving' : undefined))
-  const found = await readRendezvous(stateDir)
+  const found = await readDaemonFile(stateDir)
   assert.ok(found !== undefined, 'the daemon wrote where it is')
   return { client: new DaemonClient(found), url: found.url, process, stateDir }
 }

@@ -1,5 +1,6 @@
 /**
- * The daemon's own API, as one plugin: the routes of all areas, their OpenAPI document, and the dashboard. Mounted by start-daemon.ts.
+ * The daemon's own API, as one plugin: the routes of all areas, their OpenAPI document, and the dashboard.
+ * Mounted by start-daemon.ts.
  */
 
 import fastifyStatic from '@fastify/static'

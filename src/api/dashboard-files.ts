@@ -1,5 +1,6 @@
 /**
- * Where the built dashboard lies: beside this file in the package, beside the bundle's chunks, in `dist` of a source checkout. Called by api.ts.
+ * Where the built dashboard lies: next to this file in the package, next to the bundle's folder, in `dist` of
+ * a checkout. Called by api.ts.
  */
 
 import { existsSync } from 'node:fs'

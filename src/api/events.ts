@@ -1,8 +1,9 @@
 /**
- * Server-sent events: tasks as they change, and what is being hashed, coalesced so that a slow reader costs one state of each and no more.
+ * Server-sent events: tasks as they change, and what is being hashed, coalesced so that a slow reader costs
+ * one state of each and no more.
  *
- * Invariants: an event carries the whole state of what it tells of, so that losing some loses nothing; nothing is pushed to a reader who did
- * not take the last batch. Called by the routes.
+ * Invariants: an event carries the whole state of what it tells of, so that losing some loses nothing;
+ * nothing is pushed to a reader who did not take the last batch. Called by the routes.
  */
 
 import { Readable } from 'node:stream'
@@ -13,7 +14,10 @@ import { viewTask } from './views/tasks.ts'
 
 const HEARTBEAT_MS = 15_000
 
-/** Text of `text/event-stream`, of what the caller may reach: first all that is hashed and every task (or the one asked for), then changes. `end` when the one asked for is gone. */
+/**
+ * Text of `text/event-stream`, of what the caller may reach: first all that is hashed and every task (or the
+ * one asked for), then changes. `end` when the one asked for is gone.
+ */
 export function taskEvents(queue: TaskQueue, id: string | undefined, caller: Caller): Readable {
   const waiting = new Map<string, Task | undefined>()
   for (const task of id === undefined ? queue.contents.list() : [queue.contents.get(id)])
@@ -23,7 +27,8 @@ export function taskEvents(queue: TaskQueue, id: string | undefined, caller: Cal
   const hashings = new Map<string, Hashing | undefined>()
   if (hearsOfHashing) for (const hashing of queue.hashing()) hashings.set(hashing.path, hashing)
   let wanted = false
-  // A first line even when there is no task: until something is sent, readers do not know that they are connected.
+  // A first line even when there is no task: until something is sent, readers do not know that they are
+  // connected.
   let heartbeat = true
   const flush = (): void => {
     const isEmpty = waiting.size + hashings.size === 0

@@ -1,5 +1,6 @@
 /**
- * From the body of `POST /v1/tasks` to what the queue is asked for, as far as this caller may. Called by routes/tasks.ts.
+ * From the body of `POST /v1/tasks` to what the queue is asked for, as far as this caller may. Called by
+ * routes/tasks.ts.
  */
 
 import type { FastifyRequest } from 'fastify'
@@ -14,7 +15,10 @@ import { InvalidOptionsError, RequestRefusedError } from '../errors.ts'
 import type { AddTask } from './schema/tasks.ts'
 
 const FETCH_TIMEOUT_MS = 30_000
-/** What a client may send of a manifest: together some 50 ms, during which nothing else is done (test/hostile/http.test.ts). */
+/**
+ * What a client may send of a manifest: together some 50 ms, during which nothing else is done
+ * (test/hostile/http.test.ts).
+ */
 const MAX_BODY_BYTES = 2 * 1024 * 1024
 const MAX_FILES = 10_000
 const ELSEWHERE = 'give a larger manifest by its link or URL (source)'
@@ -26,8 +30,8 @@ interface NewTaskContext {
 }
 
 /**
- * Before the body is parsed, for that alone holds up everybody. Throws `RequestRefusedError` ('too_large'). The commands of the same user
- * may send more.
+ * Before the body is parsed, for that alone holds up everybody. Throws `RequestRefusedError` ('too_large').
+ * The commands of the same user may send more.
  */
 export function checkTaskBody({ caller, headers }: Pick<FastifyRequest, 'caller' | 'headers'>): void {
   if (caller.trust === 'local') return

@@ -1,8 +1,10 @@
 /**
- * The audit log: who added, removed, uploaded, read, changed something or was refused, one JSON object a line, always with the same fields.
+ * The audit log: who added, removed, uploaded, read, changed something or was refused, one JSON object a
+ * line, always with the same fields.
  *
- * Invariants: a line is with the operating system before the request is over; the file is its user's alone and rotates, so that it never
- * takes more than `MAX_BYTES` times `MAX_FILES`; when it cannot be written the daemon goes on and says so. Called by http/outcome.ts.
+ * Invariants: a line is with the operating system before the request is over; the file is its user's alone
+ * and rotates, so that it never takes more than `MAX_BYTES` times `MAX_FILES`; when it cannot be written the
+ * daemon goes on and says so. Called by http/outcome.ts.
  */
 
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'

@@ -6,7 +6,10 @@
 
 import type { TransferEvents } from '../node/types.ts'
 
-/** corrupt: sent a piece that is not what its hash says. protocol: everything else that an honest peer does not do. */
+/**
+ * corrupt: sent a piece that is not what its hash says. protocol: everything else that an honest peer does
+ * not do.
+ */
 type BanReason = 'corrupt' | 'protocol'
 
 export class Bans {

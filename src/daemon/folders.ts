@@ -1,8 +1,9 @@
 /**
- * Watched folders: files that lie beside their manifests are verified and seeded.
+ * Watched folders: files that lie next to their manifests are verified and seeded.
  *
- * Invariants: one scan at a time (a second call waits for its own run after it); links are not followed; depth and number of entries
- * are bounded. Called by the composition at start and on change, and by the routes.
+ * Invariants: one scan at a time (a second call waits for its own run after it); links are not followed;
+ * depth and number of entries are bounded. Called by the composition at start and on change, and by the
+ * routes.
  */
 
 import { type FSWatcher, watch } from 'node:fs'
@@ -96,7 +97,7 @@ export class FolderScanner {
           const manifest = this.#init.parseManifest(await readBounded(path, this.#init.maxManifestBytes))
           const content = join(dirname(path), manifest.name)
           await stat(content).catch(() => {
-            throw new NotFoundError('its content is not beside it', { path: content })
+            throw new NotFoundError('its content does not lie next to it', { path: content })
           })
           if ((await this.#init.addFound(manifest, content)) === 'added') report.added.push(manifest.root)
           else report.known++

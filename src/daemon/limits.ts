@@ -1,8 +1,9 @@
 /**
- * The daemon's limits: what the configuration says, what an operator changed while running, and what the hour makes of both.
+ * The daemon's limits: what the configuration says, what an operator changed while running, and what the hour
+ * makes of both.
  *
- * Invariants: a change is stored before it is applied; `inForce` is recomputed when the clock passes a rule's edge. Called by the
- * composition (start-daemon.ts) and the routes.
+ * Invariants: a change is stored before it is applied; `inForce` is recomputed when the clock passes a rule's
+ * edge. Called by the composition (start-daemon.ts) and the routes.
  */
 
 import { EventEmitter } from 'node:events'
@@ -19,7 +20,10 @@ interface LimitsInForce {
   uploadBytesPerSecond: number
 }
 
-/** Between these hours (over midnight when `from` is after `to`), HH:MM in local time, these values hold instead. */
+/**
+ * Between these hours (over midnight when `from` is after `to`), HH:MM in local time, these values hold
+ * instead.
+ */
 export interface LimitRule extends Partial<LimitsInForce> {
   from: string
   to: string

@@ -1,8 +1,9 @@
 /**
  * Prometheus metrics of a daemon. Every name is documented in docs/API.md; a test holds the two together.
  *
- * Invariants: one registry per daemon; label values are from closed sets (states, route patterns, status codes), never from clients.
- * Values that the queue knows are read when scraped. Called by http/ and the files front.
+ * Invariants: one registry per daemon; label values are from closed sets (states, route patterns, status
+ * codes), never from clients. Values that the queue knows are read when scraped. Called by http/ and the
+ * files front.
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'

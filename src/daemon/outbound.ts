@@ -1,8 +1,9 @@
 /**
  * Fetching a URL that a client named, without becoming its way into our network.
  *
- * Invariants: unless the operator allows it, every address that is connected to is public: names are checked after they are resolved,
- * on the very lookup that the socket uses, and every redirect anew. Size and time are bounded. Called by the routes.
+ * Invariants: unless the operator allows it, every address that is connected to is public: names are checked
+ * after they are resolved, on the very lookup that the socket uses, and for every redirect again. Size and
+ * time are bounded. Called by the routes.
  */
 
 import { get as httpGet, type IncomingMessage } from 'node:http'
@@ -21,7 +22,10 @@ interface OutboundOptions {
 
 const MAX_REDIRECTS = 5
 
-/** The body of an http(s) URL. Throws `InvalidOptionsError`, `RequestRefusedError` or `NotFoundError` saying what went wrong. */
+/**
+ * The body of an http(s) URL. Throws `InvalidOptionsError`, `RequestRefusedError` or `NotFoundError` saying
+ * what went wrong.
+ */
 export async function fetchBytes(url: string, options: OutboundOptions): Promise<Uint8Array> {
   const deadline = AbortSignal.timeout(options.timeoutMs)
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline])

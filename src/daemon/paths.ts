@@ -1,15 +1,19 @@
 /**
  * Which paths of this machine a request may name.
  *
- * Invariant: a path that comes from the API is absolute and, links resolved as far as they exist, lies within one of the folders that
- * the operator opened; only a caller who can read our state folder (the CLI of the same user) may name any. Called by the routes.
+ * Invariant: a path that comes from the API is absolute and, links resolved as far as they exist, lies within
+ * one of the folders that the operator opened; only a caller who can read our state folder (the CLI of the
+ * same user) may name any. Called by the routes.
  */
 
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path'
 import { InvalidOptionsError, RequestRefusedError } from '../errors.ts'
 
-/** The path as it will be used. Throws `InvalidOptionsError` when it is no absolute path, `RequestRefusedError` when it is outside. */
+/**
+ * The path as it will be used. Throws `InvalidOptionsError` when it is no absolute path,
+ * `RequestRefusedError` when it is outside.
+ */
 export async function checkPath(path: string, folders: readonly string[], trusted: boolean): Promise<string> {
   if (path.includes('\0') || !isAbsolute(path)) throw new InvalidOptionsError('the path is not absolute', { path })
   if (trusted) return path

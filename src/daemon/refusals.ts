@@ -1,8 +1,9 @@
 /**
- * What the daemon refused, and to whom: counted for `/metrics` by kind, and once a minute in the log with the address.
+ * What the daemon refused, and to whom: counted for `/metrics` by kind, and once a minute in the log with the
+ * address.
  *
- * Invariants: kinds are a closed set; addresses are bounded, the rest counts as "others"; a flood costs one line a minute. Called wherever
- * a limit is hit.
+ * Invariants: kinds are a closed set; addresses are bounded, the rest counts as "others"; a flood costs one
+ * line a minute. Called wherever a limit is hit.
  */
 
 import { Counter, type Registry } from 'prom-client'

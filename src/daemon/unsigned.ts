@@ -1,7 +1,9 @@
 /**
- * Links and manifests for listings: without origins whose URL carries a query or a user, for that is what signs it.
+ * Links and manifests for listings: without origins whose URL carries a query or a user, for that is what
+ * signs it.
  *
- * Who may look at tasks shall not be able to read the bucket behind them. Called by the queue's views and the route of manifests.
+ * Who may look at tasks shall not be able to read the bucket behind them. Called by the queue's views and the
+ * route of manifests.
  */
 
 import { formatLink, parseLink } from '../content/link.ts'

@@ -1,5 +1,6 @@
 /**
- * Whom an address stands for when connections and places are shared out. Pure. Called by connections.ts and reader-gate.ts.
+ * Whom an address stands for when connections and places are shared out. Pure. Called by connections.ts and
+ * reader-gate.ts.
  *
  * Invariant: one holder of an IPv6 prefix counts once, for a /64 is what one customer or machine has.
  */

@@ -1,9 +1,11 @@
 /**
- * Who may be connected: bounds in all and per address, and a few connections beyond them on which only health is answered.
+ * Who may be connected: bounds in all and per address, and a few connections beyond them on which only health
+ * is answered.
  *
- * Invariants: never more than `max` connections and `RESERVE` more; when all are taken the busiest address gives way first, with the
- * connection that has gone longest without a request, or whose reader has gone longest without taking a byte; so a place, and health, can
- * be taken from nobody by somebody else's idleness. Called by http/ and the files front.
+ * Invariants: never more than `max` connections and `RESERVE` more; when all are taken the busiest address
+ * gives way first, with the connection that has gone longest without a request, or whose reader has gone
+ * longest without taking a byte; so a place, and health, can be taken from nobody by somebody else's
+ * idleness. Called by http/ and the files front.
  */
 
 import type { IncomingMessage, Server } from 'node:http'

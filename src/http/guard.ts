@@ -1,9 +1,10 @@
 /**
- * Who may ask, decided before any handler: the Host check, the origin check, who it is, and whether that caller may use the route.
+ * Who may ask, decided before any handler: the Host check, the origin check, who it is, and whether that
+ * caller may use the route.
  *
- * Invariants: a web page of another origin cannot drive the daemon (its requests carry a foreign `Origin` or `Sec-Fetch-Site`; a page
- * that rebinds its own name to our address carries that name as `Host`); a route is for `admin` and the whole daemon unless it says
- * otherwise. Called by server.ts.
+ * Invariants: a web page of another origin cannot drive the daemon (its requests carry a foreign `Origin` or
+ * `Sec-Fetch-Site`; a page that rebinds its own name to our address carries that name as `Host`); a route is
+ * for `admin` and the whole daemon unless it says otherwise. Called by server.ts.
  */
 
 import { isIP } from 'node:net'
@@ -37,7 +38,10 @@ export const SESSION_COOKIE = 'swarm_session'
 
 type Headers = FastifyRequest['headers']
 
-/** Who asks. Throws `RequestRefusedError` ('forbidden', 'unauthorized', 'too_many_requests') or `InvalidOptionsError`. */
+/**
+ * The caller. Throws `RequestRefusedError` ('forbidden', 'unauthorized', 'too_many_requests') or
+ * `InvalidOptionsError`.
+ */
 export function identify(request: FastifyRequest, { access, allowHosts, corsOrigins }: GuardInit): Caller {
   const { headers, method, routeOptions } = request
   checkSingleHost(request.raw.rawHeaders)

@@ -12,7 +12,10 @@ import type { DaemonOptions } from '../daemon/options.ts'
 import { InvalidOptionsError } from '../errors.ts'
 import { ownPair, readPair, type TlsFiles, type TlsPair, watchPair } from './tls.ts'
 
-/** The pair to begin with, and where it is kept; undefined without TLS. Throws `InvalidOptionsError` and `StoreError`. */
+/**
+ * The pair to begin with, and where it is kept; undefined without TLS. Throws `InvalidOptionsError` and
+ * `StoreError`.
+ */
 export function openTls({ tls, stateDir, http }: DaemonOptions): { files: TlsFiles; pair: TlsPair } | undefined {
   if (tls === undefined) return undefined
   const files = tls === 'self-signed' ? ownPair(stateDir, http.host) : tls

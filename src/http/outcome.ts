@@ -1,5 +1,6 @@
 /**
- * What is recorded of an answered request: a metric, a line for debugging, a line of the audit log, and a count of refusals.
+ * What is recorded of an answered request: a metric, a line for debugging, a line of the audit log, and a
+ * count of refusals.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'

@@ -14,8 +14,8 @@ declare module 'fastify' {
     /** What a token must allow. @default 'admin' */
     scope?: Scope
     /**
-     * What a token for certain contents may reach here: the content of `:root`, that of the task `:id`, or what the handler checks or
-     * filters itself. @default nothing
+     * What a token for certain contents may reach here: the content of `:root`, that of the task `:id`, or
+     * what the handler checks or filters itself. @default nothing
      */
     reach?: 'root' | 'task' | 'handler'
     /** What the audit log calls it; without, only refusals are logged. */

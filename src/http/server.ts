@@ -1,8 +1,10 @@
 /**
- * The HTTP server: Fastify with its plugins, bounds, the guard in front of every route and one shape for every error.
+ * The HTTP server: Fastify with its plugins, bounds, the guard in front of every route and one shape for
+ * every error.
  *
- * Invariants: no handler runs before the guard; bodies, headers, connections and waiting are bounded; whatever is thrown answers as
- * `{ code, message, details }` of the errors' table, and only a bug of ours is logged as an error. The routes are mounted by start-daemon.ts.
+ * Invariants: no handler runs before the guard; bodies, headers, connections and waiting are bounded;
+ * whatever is thrown answers as `{ code, message, details }` of the errors' table, and only a bug of ours is
+ * logged as an error. The routes are mounted by start-daemon.ts.
  */
 
 import type { Server } from 'node:http'
@@ -35,8 +37,9 @@ interface ServerInit extends OutcomeInit {
 }
 
 /**
- * Bodies are taken as they are: Fastify's own compiler would make null of a 0 where null is allowed. And it, like that for replies, costs a
- * daemon 0.2 s of CPU at its start for routes that are mostly never asked; replies are typed, so plain JSON does.
+ * Bodies are taken as they are: Fastify's own compiler would make null of a 0 where null is allowed. And it,
+ * like that for replies, costs a daemon 0.2 s of CPU at its start for routes that are mostly never asked;
+ * replies are typed, so plain JSON does.
  */
 const lazyValidator: typeof TypeBoxValidatorCompiler = route => {
   let validate: ReturnType<typeof TypeBoxValidatorCompiler> | undefined
@@ -107,7 +110,8 @@ function endLateRequest({ headers, raw, routeOptions }: FastifyRequest): void {
     clearTimeout(timer)
     raw.socket.off('close', settle)
   }
-  // A request that was answered before all of it had come tells neither when its connection is closed, so that one is asked as well.
+  // A request that was answered before all of it had come tells neither when its connection is closed, so
+  // that one is asked as well.
   raw.once('end', settle).once('close', settle).socket.once('close', settle)
 }
 

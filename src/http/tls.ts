@@ -1,7 +1,9 @@
 /**
- * Certificate and key of the daemon's HTTPS: the operator's files, looked at again when they change, or one of our own in the state folder.
+ * Certificate and key of the daemon's HTTPS: the operator's files, looked at again when they change, or one
+ * of our own in the state folder.
  *
- * Invariant: files that do not fit together never take the place of a pair that works. Called by start-daemon.ts.
+ * Invariant: files that do not fit together never take the place of a pair that works. Called by
+ * start-daemon.ts.
  */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto'
@@ -43,7 +45,10 @@ export function readPair({ cert: certFile, key: keyFile }: TlsFiles): TlsPair {
   }
 }
 
-/** Our own pair: made at the first start, and again when it is over. `host` is one more name that clients may use. */
+/**
+ * Our own pair: made at the first start, and again when it is over. `host` is one more name that clients may
+ * use.
+ */
 export function ownPair(stateDir: string, host: string): TlsFiles {
   const files = { cert: join(stateDir, OWN_CERT), key: join(stateDir, OWN_KEY) }
   try {
@@ -51,7 +56,7 @@ export function ownPair(stateDir: string, host: string): TlsFiles {
       return files
   } catch (err) {
     const { code } = err as NodeJS.ErrnoException
-    if (code !== 'ENOENT') throw new StoreError('cannot use the certificate; delete it and the key beside it', files.cert, err)
+    if (code !== 'ENOENT') throw new StoreError('cannot use the certificate; delete it and its key', files.cert, err)
   }
   const names = new Set(['localhost', hostname(), '127.0.0.1', '::1', ...(host === '0.0.0.0' || host === '::' ? [] : [host])])
   const { cert, key } = createHttpsCertificate([...names])

@@ -8,7 +8,7 @@ import { mkdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { findDaemon } from '../../src/api/client/client.ts'
-import { readRendezvous } from '../../src/daemon/rendezvous.ts'
+import { readDaemonFile } from '../../src/daemon/daemon-file.ts'
 import { isPublicAddress } from '../../src/node/public-address.ts'
 import { raw, type TestDaemon, World } from '../daemon/fixture.ts'
 
@@ -66,8 +66,8 @@ describe('who may ask', () => {
     const { stateDir } = guarded.daemon.options
     const { mode } = await stat(join(stateDir, 'daemon.json'))
     assert.equal(mode & 0o077, 0)
-    const rendezvous = await readRendezvous(stateDir)
-    assert.equal((await probe(guarded, { authorization: `Bearer ${rendezvous?.secret}` })).status, 200)
+    const content = await readDaemonFile(stateDir)
+    assert.equal((await probe(guarded, { authorization: `Bearer ${content?.secret}` })).status, 200)
     assert.ok(await findDaemon({ stateDir }))
   })
 

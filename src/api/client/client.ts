@@ -1,12 +1,12 @@
 /**
  * A daemon as the commands see it: finding the one of this user, and calling its API.
  *
- * Invariant: what the API refuses comes out as the same `SwarmError` that the node would have thrown, so that exit codes agree.
- * Called by the CLI; uses nothing of the daemon but its API.
+ * Invariant: what the API refuses comes out as the same `SwarmError` that the node would have thrown, so that
+ * exit codes agree. Called by the CLI; uses nothing of the daemon but its API.
  */
 
 import type { IncomingMessage } from 'node:http'
-import { readRendezvous } from '../../daemon/rendezvous.ts'
+import { readDaemonFile } from '../../daemon/daemon-file.ts'
 import { NotFoundError, RequestRefusedError, SwarmError, type SwarmErrorCode } from '../../errors.ts'
 import type { ErrorBody } from '../../http/route-schema.ts'
 import type { CreatedToken, LoginAddress, NewToken, SignedUrl, SignUrl, TokenList, TokenView } from '../schema/access.ts'
@@ -15,9 +15,15 @@ import type { Probe, ScanReport, SwarmView } from '../schema/swarms.ts'
 import type { AddTask, Hashing, Removed, Task, TaskList, UpdateTask } from '../schema/tasks.ts'
 import { callDaemon, type DaemonAddress } from './http-call.ts'
 
-/** A daemon on a machine that is busy may need seconds; without an answer a command would start a node of its own. */
+/**
+ * A daemon on a machine that is busy may need seconds; without an answer a command would start a node of its
+ * own.
+ */
 const FIND_TIMEOUT_MS = 10_000
-/** The running daemon of this state folder, or the one at `url`; undefined when there is none (with `url`: throws). */
+/**
+ * The running daemon of this state folder, or the one at `url`; undefined when there is none (with `url`:
+ * throws).
+ */
 export async function findDaemon({
   stateDir,
   url,
@@ -30,21 +36,22 @@ export async function findDaemon({
   /** Of the certificate of the daemon at `url`. */
   fingerprint?: string
 }): Promise<DaemonClient | undefined> {
-  const rendezvous = await readRendezvous(stateDir)
+  const content = await readDaemonFile(stateDir)
   if (url !== undefined) {
     // Our own daemon needs no token; nobody else is shown its secret.
-    const isOurs = rendezvous !== undefined && sameAddress(rendezvous.url, url)
+    const isOurs = content !== undefined && sameAddress(content.url, url)
     const client = new DaemonClient({
       url,
-      secret: token ?? (isOurs ? rendezvous.secret : undefined),
-      fingerprint: fingerprint ?? (isOurs ? rendezvous.fingerprint : undefined)
+      secret: token ?? (isOurs ? content.secret : undefined),
+      fingerprint: fingerprint ?? (isOurs ? content.fingerprint : undefined)
     })
     if (!(await client.answers())) throw new RequestRefusedError('unavailable', `no daemon answers at ${url}`, { url })
     return client
   }
-  if (rendezvous === undefined) return undefined
-  const client = new DaemonClient(rendezvous)
-  // After a kill -9 the file is still there, and another program may have taken the port: only ours knows the secret.
+  if (content === undefined) return undefined
+  const client = new DaemonClient(content)
+  // After a kill -9 the file is still there, and another program may have taken the port: only ours knows the
+  // secret.
   return (await client.answers()) ? client : undefined
 }
 
@@ -148,7 +155,10 @@ export class DaemonClient {
     return this.#call<SignedUrl>('POST', '/v1/urls', wanted)
   }
 
-  /** States of one task as they change, the present one first. Ends when the task is deleted; throws when the daemon goes away. */
+  /**
+   * States of one task as they change, the present one first. Ends when the task is deleted; throws when the
+   * daemon goes away.
+   */
   async *follow(id: string, signal?: AbortSignal): AsyncGenerator<Task> {
     const reply = await this.#send('GET', `/v1/tasks/${encodeURIComponent(id)}/events`, undefined, signal)
     if (!isGood(reply)) throw await errorOf(reply)

@@ -1,8 +1,9 @@
 /**
- * One request to a daemon: over HTTP, over HTTPS whose certificate may be known by its fingerprint, or over a unix socket.
+ * One request to a daemon: over HTTP, over HTTPS whose certificate may be known by its fingerprint, or over a
+ * unix socket.
  *
- * Not `fetch`, which gives up after five minutes without an answer (hashing a large seed may take longer), and knows neither. Called by
- * client.ts and upload-client.ts.
+ * Not `fetch`, which gives up after five minutes without an answer (hashing a large seed may take longer),
+ * and knows neither. Called by client.ts and upload-client.ts.
  */
 
 import type { IncomingMessage } from 'node:http'
@@ -28,8 +29,8 @@ interface DaemonCall {
 }
 
 /**
- * By `require` and when it is used: an `import` of `node:http` looks at everything that it exports, and so loads the whole of undici, which
- * takes 30 ms of each command.
+ * By `require` and when it is used: an `import` of `node:http` looks at everything that it exports, and so
+ * loads the whole of undici, which takes 30 ms of each command.
  */
 const require = createRequire(import.meta.url)
 const loadHttp = (name: 'node:http' | 'node:https'): typeof import('node:http') => require(name)

@@ -1,5 +1,6 @@
 /**
- * The upload calls of a daemon, as `swarm push` makes them. Errors come out as the `SwarmError` that the daemon answered.
+ * The upload calls of a daemon, as `swarm push` makes them. Errors come out as the `SwarmError` that the
+ * daemon answered.
  */
 
 import { RequestRefusedError, SwarmError, type SwarmErrorCode } from '../../errors.ts'

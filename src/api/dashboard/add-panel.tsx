@@ -1,5 +1,6 @@
 /**
- * Getting and seeding: paste a link or a manifest's URL, drop or choose a manifest or a file to upload, name a file of the daemon's machine.
+ * Getting and seeding: paste a link or a manifest's URL, drop or choose a manifest or a file to upload, name
+ * a file of the daemon's machine.
  */
 
 import type { ComponentChildren } from 'preact'

@@ -1,5 +1,6 @@
 /**
- * What the page asks of the daemon that served it. Same origin only; a token is shown once and lives on as a cookie.
+ * What the page asks of the daemon that served it. Same origin only; a token is shown once and lives on as a
+ * cookie.
  */
 
 import type { ErrorBody } from '../../http/route-schema.ts'

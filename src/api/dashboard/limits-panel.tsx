@@ -1,7 +1,8 @@
 /**
  * The daemon's limits, to be changed while it runs.
  *
- * Invariant: what is saved is what the fields show. They keep their texts themselves, which no drawing of the panel in between can undo.
+ * Invariant: what is saved is what the fields show. They keep their texts themselves, which no drawing of the
+ * panel in between can undo.
  */
 
 import { useEffect, useState } from 'preact/hooks'

@@ -27,7 +27,7 @@ export function useTasks(enabled: boolean): { tasks: Task[]; hashing: Hashing[];
     let isFresh = true
     const show = (): void => setTasks(new Map(known))
     events.addEventListener('open', () => {
-      // After a lost connection the stream begins with every task, and what is being hashed, anew.
+      // After a lost connection the stream begins with every task, and what is being hashed.
       isFresh = true
       setHashing(new Map())
       setConnection('live')
@@ -86,7 +86,10 @@ export function useRates(tasks: readonly Task[]): RateSample[] {
   return samples
 }
 
-/** Calls `load` now and every `everyMs`, not while the page is hidden or `key` is undefined; `undefined` until the first answer. */
+/**
+ * Calls `load` now and every `everyMs`, not while the page is hidden or `key` is undefined; `undefined` until
+ * the first answer.
+ */
 export function usePolled<T>(load: () => Promise<T>, everyMs: number, key: string | undefined): T | undefined {
   const [value, setValue] = useState<{ key: string | undefined; value: T }>()
   useEffect(() => {

@@ -1,5 +1,6 @@
 /**
- * What the swarm of one task holds: pieces, who gave what, peers and files. Asked for once a second while it is shown.
+ * What the swarm of one task holds: pieces, who gave what, peers and files. Asked for once a second while it
+ * is shown.
  */
 
 import { formatBytes, formatRate } from '../../util/sizes.ts'

@@ -1,8 +1,9 @@
 /**
  * Files that are brought to the daemon by tus: dropped, sent, and gone on with after a reload.
  *
- * A page cannot keep a file over a reload. What it keeps is where the upload is and which file it was (name, size, date of change); when the same file
- * is dropped again, the daemon says how far it got, and the rest is sent.
+ * A page cannot keep a file over a reload. What it keeps is where the upload is and which file it was (name,
+ * size, date of change); when the same file is dropped again, the daemon says how far it got, and the rest is
+ * sent.
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks'

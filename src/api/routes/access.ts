@@ -1,5 +1,6 @@
 /**
- * The routes of access: tokens, logging a browser in, signed addresses of the gateway. Thin: access/ does the work. Called by api.ts.
+ * The routes of access: tokens, logging a browser in, signed addresses of the gateway. Thin: access/ does the
+ * work. Called by api.ts.
  */
 
 import { isAbsolute, resolve } from 'node:path'

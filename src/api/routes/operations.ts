@@ -1,5 +1,5 @@
 /**
- * The routes for whoever runs the daemon: metrics and health. Called by api.ts.
+ * The routes for operators: metrics and health. Called by api.ts.
  */
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'

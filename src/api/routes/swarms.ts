@@ -1,5 +1,6 @@
 /**
- * The routes of folders and of what the swarms hold. Thin: the scanner and the node do the work. Called by api.ts.
+ * The routes of folders and of what the swarms hold. Thin: the scanner and the node do the work. Called by
+ * api.ts.
  */
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -18,7 +19,7 @@ export const swarmRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, init)
       config: { audit: 'folders.scan' },
       schema: {
         tags: ['folders'],
-        summary: 'Verify and seed files that lie beside their manifests in the folders',
+        summary: 'Verify and seed files that lie next to their manifests in the folders',
         response: replies({ 200: ScanReport })
       }
     },

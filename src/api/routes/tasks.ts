@@ -1,7 +1,8 @@
 /**
  * The routes of tasks. Thin: the queue does the work.
  *
- * Invariant: every route has a schema for what it takes and for each reply, from which OpenAPI is made. Called by api.ts.
+ * Invariant: every route has a schema for what it takes and for each reply, from which OpenAPI is made.
+ * Called by api.ts.
  */
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -14,7 +15,10 @@ import { checkTaskBody, newTask } from '../new-task.ts'
 import { AddTask, Removed, Task, TaskList, TaskState, UpdateTask } from '../schema/tasks.ts'
 import { viewTask } from '../views/tasks.ts'
 
-/** A manifest in a body of the commands of the same user, who may keep their own daemon waiting: some 100,000 pieces. */
+/**
+ * A manifest in a body of the commands of the same user, who may keep their own daemon waiting: some 100,000
+ * pieces.
+ */
 const MAX_TASK_BODY_BYTES = 16 * 1024 * 1024
 
 const addRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { queue, options, parseManifest }) => {

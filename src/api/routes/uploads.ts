@@ -32,7 +32,8 @@ const wholeRoutes: FastifyPluginAsyncTypebox<ApiInit> = async (app, { uploads, o
       }
     },
     async (request, reply) => {
-      // Uploads lie in the complete folder; a token for certain contents is for that folder, or names the root.
+      // Uploads lie in the complete folder; a token for certain contents is for that folder, or names the
+      // root.
       checkReach(request.caller, { root: request.body.root ?? '', path: options.completeDir })
       const upload = await uploads.initiate({ kind: 'multipart', ...request.body })
       request.audited = { target: upload.id }

@@ -1,5 +1,6 @@
 /**
- * What the API takes and gives about access: tokens, logins, signed addresses. As schema.ts, which has the rest.
+ * What the API takes and gives about access: tokens, logins, signed addresses. As schema.ts, which has the
+ * rest.
  */
 
 import { type Static, Type } from 'typebox'

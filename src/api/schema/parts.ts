@@ -1,9 +1,10 @@
 /**
- * Pieces of the API's schemas. Rates are bytes per second, 0 is unlimited; times are milliseconds since the epoch; a value that is not known
- * (yet) is null.
+ * Pieces of the API's schemas. Rates are bytes per second, 0 is unlimited; times are milliseconds since the
+ * epoch; a value that is not known (yet) is null.
  *
- * The schemas in this folder are what the API takes and gives, one file for each area; the OpenAPI document is made from them, so descriptions are
- * for its readers. The dashboard and the client import their types alone.
+ * The schemas in this folder are what the API takes and gives, one file for each area; the OpenAPI document
+ * is made from them, so descriptions are for its readers. The dashboard and the client import their types
+ * alone.
  */
 
 import { Type } from 'typebox'

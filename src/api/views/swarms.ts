@@ -1,5 +1,6 @@
 /**
- * What a node sees of a swarm, as the API says it. Pure functions of a transfer's snapshot; called by the routes.
+ * What a node sees of a swarm, as the API says it. Pure functions of a transfer's snapshot; called by the
+ * routes.
  */
 
 import { Buffer } from 'node:buffer'

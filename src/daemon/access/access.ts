@@ -1,8 +1,10 @@
 /**
- * From what a request shows to who it is: the secret of the state folder, a token, a session's cookie, a signed URL, or nothing.
+ * From what a request shows to who it is: the secret of the state folder, a token, a session's cookie, a
+ * signed URL, or nothing.
  *
- * Invariants: the daemon always has a token (the operator's, or one of its own in the state folder); secrets are compared in constant
- * time; a request that shows a wrong secret is refused even where none is needed. Called by the guard and the routes of access.
+ * Invariants: the daemon always has a token (the operator's, or one of its own in the state folder); secrets
+ * are compared in constant time; a request that shows a wrong secret is refused even where none is needed.
+ * Called by the guard and the routes of access.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -1,15 +1,17 @@
 /**
  * Who asks, and what that caller may do. Pure; called by the guard and the routes.
  *
- * Invariant: a route that says nothing needs `admin` and the whole daemon, so that a forgotten line locks out instead of letting in.
+ * Invariant: a route that says nothing needs `admin` and the whole daemon, so that a forgotten line locks out
+ * instead of letting in.
  */
 
 import { sep } from 'node:path'
 import { RequestRefusedError } from '../../errors.ts'
 
 /**
- * local: can read our state folder, so it is the same user, and may name any path. token: shows a token, or a session or signed URL made
- * with one. open: everybody on loopback, as the operator said. nobody: shows nothing.
+ * local: can read our state folder, so it is the same user, and may name any path. token: shows a token, or a
+ * session or signed URL made with one. open: everybody on loopback, as the operator said. nobody: shows
+ * nothing.
  */
 type Trust = 'local' | 'token' | 'open' | 'nobody'
 
@@ -60,7 +62,10 @@ export function mayReach({ reach }: Caller, content: { root: string; path: strin
   return content.path !== null && isInside(content.path, reach.folders)
 }
 
-/** Throws `RequestRefusedError` ('forbidden') for a content, or with undefined for the daemon as a whole, that the token is not for. */
+/**
+ * Throws `RequestRefusedError` ('forbidden') for a content, or with undefined for the daemon as a whole, that
+ * the token is not for.
+ */
 export function checkReach(caller: Caller, content: { root: string; path: string | null } | undefined): void {
   if (content === undefined ? caller.reach === undefined : mayReach(caller, content)) return
   throw new RequestRefusedError('forbidden', `the token "${caller.name}" is for certain contents or folders, and not for this`)

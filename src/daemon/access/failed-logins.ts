@@ -1,8 +1,9 @@
 /**
  * Slows those who guess: after a few wrong secrets an address waits, longer each time.
  *
- * Only a secret that a person chose can be guessed, so only that one is not compared while its caller waits; tokens of ours go through, and
- * nobody behind the same address is locked out. Bounded: the address that failed longest ago is forgotten first. Called by access.ts.
+ * Only a secret that a person chose can be guessed, so only that one is not compared while its caller waits;
+ * tokens of ours go through, and nobody behind the same address is locked out. Bounded: the address that
+ * failed longest ago is forgotten first. Called by access.ts.
  */
 
 /** Wrong secrets that cost nothing: people mistype. */

@@ -1,8 +1,9 @@
 /**
  * Browsers that logged in, and codes for one login each.
  *
- * Invariants: a session is a random text, says nothing of the token, and ends after half a day, with its token, or with the daemon; a
- * code works once and for a minute. Both are bounded: the oldest gives way. Called by access.ts.
+ * Invariants: a session is a random text, says nothing of the token, and ends after half a day, with its
+ * token, or with the daemon; a code works once and for a minute. Both are bounded: the oldest gives way.
+ * Called by access.ts.
  */
 
 import { hashSecret, newSecret } from './secrets.ts'

@@ -1,8 +1,10 @@
 /**
- * Gateway addresses that carry their own permission: `?expires=<seconds since 1970>&signature=<token id>.<HMAC>`.
+ * Gateway addresses that carry their own permission: `?expires=<seconds since 1970>&signature=<token
+ * id>.<HMAC>`.
  *
- * Invariants: the signature covers the path and the end, so neither can be changed; it ends with the token that made it, revoked or
- * expired. The key is in the state folder; deleting it ends all. Called by access.ts and the routes.
+ * Invariants: the signature covers the path and the end, so neither can be changed; it ends with the token
+ * that made it, revoked or expired. The key is in the state folder; deleting it ends all. Called by access.ts
+ * and the routes.
  */
 
 import { createHmac, randomBytes } from 'node:crypto'

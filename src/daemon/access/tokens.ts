@@ -1,8 +1,8 @@
 /**
  * The tokens that an operator gave out, in `tokens.json` of the state folder.
  *
- * Invariants: only hashes are kept; a change is on disk before it is answered; a token that expired or was revoked is nobody's from that
- * moment on. Called by access.ts and the routes.
+ * Invariants: only hashes are kept; a change is on disk before it is answered; a token that expired or was
+ * revoked is nobody's from that moment on. Called by access.ts and the routes.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -34,7 +34,10 @@ export class TokenStore {
   readonly #path: string
   #byHash = new Map<string, TokenRecord>()
 
-  /** Throws `StoreError` when the file is there and cannot be read: going on without it would lose all tokens with the next change. */
+  /**
+   * Throws `StoreError` when the file is there and cannot be read: going on without it would lose all tokens
+   * with the next change.
+   */
   constructor(stateDir: string) {
     this.#path = join(stateDir, FILE)
     try {

@@ -1,8 +1,9 @@
 /**
  * After the task store was damaged: what is still on disk becomes a task again.
  *
- * A finished download left a receipt in the state folder that says where it is and what its root is; hashed again, it shows whether it is that still.
- * Its task comes back without priority, limits and peers. Called once, after the contents that are known were opened.
+ * A finished download left a receipt in the state folder that says where it is and what its root is; hashed
+ * again, it shows whether it is that still. Its task comes back without priority, limits and peers. Called
+ * once, after the contents that are known were opened.
  */
 
 import type { Manifest } from '../../content/manifest.ts'

@@ -1,8 +1,10 @@
 /**
- * Notices that contents on disk change, vanish or come back, without reading them: looks at the files of one task after the other.
+ * Notices that contents on disk change, vanish or come back, without reading them: looks at the files of one
+ * task after the other.
  *
- * Invariants: a content that changed is told before it is looked at again, one that is whole again likewise; at most so many looks a second, however
- * many files there are. What changes between two looks is found by whoever reads it (store/guarded-reader.ts). Called by the queue.
+ * Invariants: a change is reported before the content is looked at again, and so is a content that is whole
+ * again; at most so many looks a second, however many files there are. A change between two looks is found
+ * when the content is read (store/guarded-reader.ts).
  */
 
 import { createHash } from 'node:crypto'
@@ -55,7 +57,10 @@ export class ContentWatch {
     await this.#running
   }
 
-  /** How the files of a content look that was just hashed or written: what comes after this is a change. Large folders are noted in their turn. */
+  /**
+   * How the files of a content look that was just hashed or written: what comes after this is a change. Large
+   * folders are noted in their turn.
+   */
   async note(task: Task): Promise<void> {
     const { record } = task
     const manifest = this.#init.manifestOf(task)

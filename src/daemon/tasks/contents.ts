@@ -1,5 +1,6 @@
 /**
- * The contents behind the tasks, for those who read them: the routes, the fronts, the metrics. Changes no task but its readers and names.
+ * The contents behind the tasks, for those who read them: the routes, the fronts, the metrics. Changes no
+ * task but its readers and names.
  */
 
 import { formatLink, parseLink } from '../../content/link.ts'
@@ -52,7 +53,10 @@ export class Contents implements ContentService {
     return task === undefined ? undefined : this.#init.ledger.statusOf(task)
   }
 
-  /** The task of a root by a name that somebody else gave its content; the gateway knows it by both. Throws `NotFoundError`, `StoreError`. */
+  /**
+   * The task of a root by a name that somebody else gave its content; the gateway knows it by both. Throws
+   * `NotFoundError`, `StoreError`.
+   */
   alsoCalled(root: string, name: string): TaskStatus {
     const task = this.#init.ledger.table.ofRoot(root)
     if (task === undefined) throw new NotFoundError('no task has this root', { root })

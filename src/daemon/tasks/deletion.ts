@@ -1,8 +1,9 @@
 /**
  * Deleting what downloads put on disk: because somebody asks, or to keep the disk quota.
  *
- * Invariants: what is about to be deleted is stored before the first file goes, and a start finishes what a crash cut short, so that no file is left that
- * no quota counts; an eviction that meets a file that is not ours deletes nothing and fails the task. Called by the queue.
+ * Invariants: what is about to be deleted is stored before the first file goes, and a start finishes what a
+ * crash cut short, so that no file is left that no quota counts; an eviction that meets a file that is not
+ * ours deletes nothing and fails the task. Called by the queue.
  */
 
 import type { Manifest } from '../../content/manifest.ts'
@@ -33,7 +34,10 @@ export class Deletion {
     this.#init = init
   }
 
-  /** Forgets the task and deletes what it put on disk; what was not ours is left and told. Throws `StoreError`; then the task is failed. */
+  /**
+   * Forgets the task and deletes what it put on disk; what was not ours is left and told. Throws
+   * `StoreError`; then the task is failed.
+   */
   async remove(task: Task): Promise<RemoveReport> {
     this.#intend(task, 'delete')
     try {

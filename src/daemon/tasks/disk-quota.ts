@@ -8,7 +8,7 @@ import { claimedBytes, evictionOrder, isEvictable, planRoom } from './quota.ts'
 import type { Task } from './task.ts'
 import type { TaskTable } from './task-table.ts'
 
-interface DiskQuotaInit {
+export interface DiskQuotaInit {
   table: TaskTable
   quotaBytes: () => number
   /** Deletes the content; afterwards the record claims what is left of it. */

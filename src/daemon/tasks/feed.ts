@@ -1,8 +1,9 @@
 /**
  * The feed of changes: which tasks changed, which are gone, and what is being hashed to become one.
  *
- * Invariants: progress of a task is reported at most four times a second, another state almost at once; the end of hashing is reported after
- * the task that came of it, so that a watcher sees a seed as one or the other all the time.
+ * Invariants: progress of a task is reported at most four times a second, another state almost at once; the
+ * end of hashing is reported after the task that came of it, so that a watcher sees a seed as one or the
+ * other all the time.
  */
 
 import { EventEmitter } from 'node:events'

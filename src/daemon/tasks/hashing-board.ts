@@ -1,8 +1,8 @@
 /**
  * What is being hashed and is no task yet: a task needs a root, which is known when all is hashed.
  *
- * Invariants: what the hash cache knows is not hashed and never shows; every path that was reported is reported to be over, however it ended; a path
- * is reported at most four times a second. Called by the queue.
+ * Invariants: what the hash cache knows is not hashed and never shows; every path that was reported is
+ * reported to be over, however it ended; a path is reported at most four times a second. Called by the queue.
  */
 
 /** A file or folder of this machine that is being hashed. */

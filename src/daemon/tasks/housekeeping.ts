@@ -1,12 +1,13 @@
 /**
- * Every five seconds: progress goes to the store, and places of downloads that stand still go to those that wait.
+ * Every five seconds: progress goes to the store, and places of downloads that stand still go to those that
+ * wait.
  */
 
 import type { TaskLedger } from './ledger.ts'
 import { planYield } from './order.ts'
 import { recordTotals, type Task } from './task.ts'
 
-interface HousekeepingInit {
+export interface HousekeepingInit {
   ledger: TaskLedger
   /** An active task without a new byte for this long lets the next one have its place, in milliseconds. */
   stallMs: number

@@ -1,8 +1,10 @@
 /**
- * The books of all tasks: the only writer of a task's state. Each change goes to the table, the store and the feed from here.
+ * The books of all tasks: the only writer of a task's state. Each change goes to the table, the store and the
+ * feed from here.
  *
- * Invariants: a state follows from transitions.ts; what a caller asked for is stored before it holds, or refused with `StoreError`; what
- * happened by itself holds at once, and is stored again and again until the state folder takes it; totals over all tasks never fall.
+ * Invariants: a state follows from transitions.ts; what a caller asked for is stored before it holds, or
+ * refused with `StoreError`; what happened by itself holds at once, and is stored again and again until the
+ * state folder takes it; totals over all tasks never fall.
  */
 
 import { RequestRefusedError } from '../../errors.ts'
@@ -74,7 +76,10 @@ export class TaskLedger {
     throw new RequestRefusedError('conflict', `a task that is ${state} cannot be ${PAST[request]}`, { id, state })
   }
 
-  /** Makes what a caller asked for, with other changes of the record. Throws `RequestRefusedError` ('conflict') and `StoreError`. */
+  /**
+   * Makes what a caller asked for, with other changes of the record. Throws `RequestRefusedError`
+   * ('conflict') and `StoreError`.
+   */
   recordRequest(task: Task, request: TaskRequest, change: Partial<TaskRecord> = {}): void {
     this.check(task, request)
     const { record } = task
@@ -84,7 +89,10 @@ export class TaskLedger {
     this.#stateWritten(task)
   }
 
-  /** Notes what happened by itself; false for a fact that comes too late for the task's state. `err` becomes its error. */
+  /**
+   * Notes what happened by itself; false for a fact that comes too late for the task's state. `err` becomes
+   * its error.
+   */
   recordFact(task: Task, fact: TaskFact, err?: unknown): boolean {
     const state = nextState(task.record.state, fact)
     if (state === undefined || !this.table.has(task)) return false

@@ -2,7 +2,7 @@
  * Whose turn it is: pure rules over what the queue knows of its tasks.
  */
 
-interface Turn {
+export interface Turn {
   readonly record: { readonly priority: number; readonly order: number }
 }
 
@@ -17,7 +17,10 @@ export function planPlaces<T extends Turn>(active: Iterable<T>, most: number): {
   return { sendBack: inTurn.slice(most), free: Math.max(0, most - inTurn.length) }
 }
 
-/** The orders after `task` was put on `position` (1 is first) among the queued of its priority: they are given out again. */
+/**
+ * The orders after `task` was put on `position` (1 is first) among the queued of its priority: they are given
+ * out again.
+ */
 export function planMove<T extends Turn>(queue: readonly T[], task: T, position: number): { task: T; order: number }[] {
   const equals = queue.filter(({ record }) => record.priority === task.record.priority).sort(byTurn)
   const orders = equals.map(({ record }) => record.order)

@@ -1,8 +1,8 @@
 /**
  * The places of the queue: who may download now. Performs what order.ts and quota.ts plan.
  *
- * Invariants: at most `maxActiveDownloads` tasks are active, those whose turn is first; none begins for which the disk quota has no room;
- * one pump runs at a time.
+ * Invariants: at most `maxActiveDownloads` tasks are active, those whose turn is first; none begins for which
+ * the disk quota has no room; one pump runs at a time.
  */
 
 import type { DiskQuota } from './disk-quota.ts'
@@ -10,7 +10,7 @@ import type { TaskLedger } from './ledger.ts'
 import { byTurn, planPlaces } from './order.ts'
 import { closeTransfer, type Task } from './task.ts'
 
-interface PlacesInit {
+export interface PlacesInit {
   ledger: TaskLedger
   quota: DiskQuota
   limits: () => { maxActiveDownloads: number }
@@ -24,7 +24,10 @@ interface PlacesInit {
 export class Places {
   readonly #init: PlacesInit
   #pumping: Promise<void> = Promise.resolve()
-  /** The table's version for which every queued task but the arrived was found to have no room; while it stays nothing new can be found. */
+  /**
+   * The table's version for which every queued task but the arrived was found to have no room; while it stays
+   * nothing new can be found.
+   */
   #heldVersion: number | undefined
 
   constructor(init: PlacesInit) {
@@ -47,7 +50,10 @@ export class Places {
     if (this.#init.ledger.recordFact(task, 'sendBack')) await closeTransfer(task)
   }
 
-  /** Whether the task's content fits the quota. Fails the task when it can never fit; otherwise notes why it waits. */
+  /**
+   * Whether the task's content fits the quota. Fails the task when it can never fit; otherwise notes why it
+   * waits.
+   */
   async makeRoom(task: Task): Promise<boolean> {
     const { ledger, quota } = this.#init
     const verdict = await quota.makeRoom(task)

@@ -1,50 +1,39 @@
 /**
- * The queue of tasks: what callers ask for. It ties the parts together and keeps no books of its own: states are written by ledger.ts by
- * the table of transitions.ts, places are given by places.ts, transfers run in runner.ts (downloads) and seeds.ts (whole contents).
+ * The queue of tasks: what callers ask for. It ties the parts together and keeps no books of its own: states
+ * are written by ledger.ts by the table of transitions.ts, places are given by places.ts, transfers run in
+ * runner.ts (downloads) and seeds.ts (whole contents).
  */
 
 import { parseLink } from '../../content/link.ts'
 import { formatManifest, type Manifest } from '../../content/manifest.ts'
 import { RequestRefusedError } from '../../errors.ts'
-import type { RemoveReport, SwarmNode, TransferEvents } from '../../node/types.ts'
+import type { RemoveReport, SwarmNode } from '../../node/types.ts'
+import { checkOriginsChange, planAskAgain, planUpdate } from './change.ts'
 import { ContentWatch } from './content-watch.ts'
 import { Contents } from './contents.ts'
 import { Deletion } from './deletion.ts'
-import { DiskQuota } from './disk-quota.ts'
+import { DiskQuota, type DiskQuotaInit } from './disk-quota.ts'
 import type { FeedListener } from './feed.ts'
 import type { Hashing } from './hashing-board.ts'
-import { Housekeeping } from './housekeeping.ts'
+import { Housekeeping, type HousekeepingInit } from './housekeeping.ts'
 import { TaskLedger } from './ledger.ts'
-import { planMove } from './order.ts'
-import { Places } from './places.ts'
+import { Places, type PlacesInit } from './places.ts'
 import { type NewTask, newRecord, type TaskChange, type TaskRecord } from './record.ts'
-import { Runner } from './runner.ts'
-import { Seeds } from './seeds.ts'
+import { Runner, type RunnerInit } from './runner.ts'
+import { Seeds, type SeedsInit } from './seeds.ts'
 import { closeTransfer, type Task, type TaskStatus } from './task.ts'
-import type { TaskStore } from './task-store.ts'
 
-export interface TaskQueueInit {
+export interface TaskQueueInit
+  extends Pick<RunnerInit, 'store' | 'parseManifest' | 'completeDir' | 'incompleteDir' | 'onPeer' | 'log'>,
+    Pick<SeedsInit, 'hashOf'>,
+    Pick<PlacesInit, 'limits'>,
+    Pick<DiskQuotaInit, 'quotaBytes'>,
+    Pick<HousekeepingInit, 'stallMs'> {
   node: Pick<SwarmNode, 'get' | 'seed' | 'remove'>
-  store: TaskStore
-  parseManifest: (text: string) => Manifest
-  /** The root of what is at `path`, hashed as the manifest's was; what is known to be unchanged is not read. */
-  hashOf: (path: string, manifest: Manifest) => Promise<string>
-  /** Finished content goes here unless a task says otherwise. */
-  completeDir: string
-  /** Unfinished content waits here; undefined: next to the output. */
-  incompleteDir: string | undefined
-  limits: () => { maxActiveDownloads: number }
-  quotaBytes: () => number
-  /** An active task without a new byte for this long lets the next one have its place, in milliseconds. */
-  stallMs: number
-  /** A peer came, left or was banned. */
-  onPeer?: (change: TransferEvents['peer'], root: string) => void
-  log: { info: (facts: object, message: string) => void; warn: (facts: object, message: string) => void }
 }
 
 /** More tasks than this are refused; each costs memory, announcements and rows. */
 const MAX_TASKS = 10_000
-const MAX_PEERS = 100
 
 export class TaskQueue {
   readonly contents: Contents
@@ -109,7 +98,7 @@ export class TaskQueue {
     this.pump()
   }
 
-  /** Stores where everything stands and leaves all swarms. Active tasks go on when the daemon starts again. */
+  /** Stores where everything stands and leaves all swarms. Active tasks go on at the next start. */
   async stop(): Promise<void> {
     this.#stop.abort()
     this.#housekeeping.stop()
@@ -129,12 +118,15 @@ export class TaskQueue {
     return this.#ledger.feed.hashing.list()
   }
 
-  /** Tasks that changed and what is being hashed (each at most four times a second), and what is gone and over. */
+  /** See feed.ts. */
   watch(listener: FeedListener): () => void {
     return this.#ledger.feed.watch(listener)
   }
 
-  /** Adds a task; the one that is there already when its root is known. Throws what the node throws when a seed cannot be hashed. */
+  /**
+   * Adds a task; the one that is there already when its root is known. Throws what the node throws when a
+   * seed cannot be hashed.
+   */
   async add(request: NewTask, signal?: AbortSignal): Promise<{ task: TaskStatus; created: boolean }> {
     const { table } = this.#ledger
     if (table.size >= MAX_TASKS) throw new RequestRefusedError('unavailable', `there are ${MAX_TASKS} tasks already; delete some`)
@@ -199,16 +191,11 @@ export class TaskQueue {
   /** `mayUsePrivate`: whether the caller may name origins at private addresses. */
   update(id: string, change: TaskChange, mayUsePrivate = false): TaskStatus {
     const task = this.contents.taskOf(id)
-    const { position, origins, limits, ...plain } = change
+    const { origins, limits, position } = change
     if (position !== undefined) this.#ledger.check(task, 'move')
     if (origins !== undefined) this.#giveOrigins(task, origins, mayUsePrivate)
-    const record: TaskRecord = {
-      ...task.record,
-      ...plain,
-      ...(origins === undefined ? {} : { origins }),
-      limits: { ...task.record.limits, ...limits }
-    }
-    this.#ledger.recordChanges(position === undefined ? [[task, record]] : this.#move(task, record, position))
+    this.#ledger.recordChanges(planUpdate(task, change, this.#ledger.table.queue))
+    const { record } = task
     if (limits !== undefined) task.transfer?.setLimits(record.limits)
     this.pump()
     // A fresh URL is the one thing that a task without a working origin waited for.
@@ -217,8 +204,8 @@ export class TaskQueue {
   }
 
   /**
-   * Forgets the task; with `data` also deletes what a download put on disk, as far as it is still what we wrote, and reports what it left.
-   * What was seeded in place is never deleted.
+   * Forgets the task; with `data` also deletes what a download put on disk, as far as it is still what we
+   * wrote, and reports what it left. What was seeded in place is never deleted.
    */
   async remove(id: string, { data }: { data: boolean }): Promise<RemoveReport> {
     const task = this.contents.taskOf(id)
@@ -244,17 +231,12 @@ export class TaskQueue {
     this.#places.pump()
   }
 
-  /** Asked again for a root that we have: new peers help, a task that was given up begins again. */
-  #askAgain(task: Task, { output, origins = [], peers = [], privateOrigins = false }: NewTask): TaskStatus {
+  /** Asked again for a root that we have: a task that was given up begins again. */
+  #askAgain(task: Task, request: NewTask): TaskStatus {
     const { record } = task
-    if (output !== undefined && output !== record.output && output !== record.path) {
-      const place = record.path ?? record.output ?? 'the complete folder'
-      const { id, root } = record
-      throw new RequestRefusedError('conflict', `this content is a task already, with its output at ${place}`, { id, root })
-    }
-    if (origins.length > 0) this.#giveOrigins(task, origins, privateOrigins)
-    const allPeers = [...new Set([...record.peers, ...peers])].slice(-MAX_PEERS)
-    this.#ledger.recordChanges([[task, { peers: allPeers, ...(origins.length > 0 ? { origins } : {}) }]])
+    const change = planAskAgain(record, request)
+    if (change.origins !== undefined) this.#giveOrigins(task, change.origins, request.privateOrigins === true)
+    this.#ledger.recordChanges([[task, change]])
     const { state } = record
     const isGivenUp = state === 'failed' || state === 'cancelled' || state === 'evicted'
     return isGivenUp ? this.resume(record.id) : this.#ledger.statusOf(task)
@@ -262,20 +244,7 @@ export class TaskQueue {
 
   /** Throws `RequestRefusedError` ('forbidden') and `InvalidOptionsError`. */
   #giveOrigins({ record, transfer }: Task, origins: string[], mayUsePrivate: boolean): void {
-    if (record.privateOrigins === true && !mayUsePrivate) {
-      const message = 'this task may ask private addresses, so only its owner may change its origins'
-      throw new RequestRefusedError('forbidden', message, { id: record.id })
-    }
+    checkOriginsChange(record, mayUsePrivate)
     if (record.state === 'active' || record.state === 'paused') transfer?.setOrigins(origins)
-  }
-
-  /** What changes when the task, as it will be, is put on that place among the queued of its priority. */
-  #move(task: Task, record: TaskRecord, position: number): [Task, Partial<TaskRecord>][] {
-    const asItWillBe = { task, record }
-    const turns = this.#ledger.table.queue.map(other => (other === task ? asItWillBe : { task: other, record: other.record }))
-    return planMove(turns, asItWillBe, position).map(({ task: turn, order }) => [
-      turn.task,
-      turn === asItWillBe ? { ...record, order } : { order }
-    ])
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Room for downloads under the disk quota: pure rules over records.
  *
- * Invariant: the content used longest ago goes first, and none that is pinned, being read, being deleted or not complete.
+ * Invariant: the content used longest ago goes first, and none that is pinned, being read, being deleted or
+ * not complete.
  */
 
 import { formatBytes } from '../../util/sizes.ts'
@@ -12,7 +13,10 @@ export interface Claimant {
   readonly readers: number
 }
 
-/** Disk that a record takes of the quota: all of an active or complete content, of others their verified bytes. Seeds lie where they lay before. */
+/**
+ * Disk that a record takes of the quota: all of an active or complete content, of others their verified
+ * bytes. Seeds lie where they lay before.
+ */
 export function claimedBytes(record: Claimant['record']): number {
   if (record.kind === 'seed' || record.state === 'evicted') return 0
   return record.state === 'active' || record.state === 'complete' ? (record.length ?? record.bytesDone) : record.bytesDone
@@ -27,7 +31,10 @@ export function evictionOrder<T extends Claimant>(all: Iterable<T>): T[] {
   return [...all].filter(isEvictable).sort((a, b) => a.record.lastUsedMs - b.record.lastUsedMs || a.record.order - b.record.order)
 }
 
-/** fits: now. evict: after contents go, if they all can. waits: too little could go. never: more than the whole quota. */
+/**
+ * fits: now. evict: after contents go, if they all can. waits: too little could go. never: more than the
+ * whole quota.
+ */
 type RoomPlan = { kind: 'fits' } | { kind: 'evict' } | { kind: 'waits'; reason: string } | { kind: 'never'; reason: string }
 
 interface RoomFacts {

@@ -44,7 +44,10 @@ export interface TaskRecord {
   /** Origins that callers gave, besides those of manifest or link. */
   origins?: string[]
   originLimits?: OriginLimits
-  /** Whether private addresses may be asked for them: this user added the task, or the operator allows it to all. */
+  /**
+   * Whether private addresses may be asked for them: this user added the task, or the operator allows it to
+   * all.
+   */
   privateOrigins?: boolean
   force: boolean
   /** Where the content is once it was opened. */
@@ -55,13 +58,17 @@ export interface TaskRecord {
   bytesUploaded: number
   bytesWasted: number
   error: Fault | undefined
-  /** Its content is being deleted, to free the disk or with the task; a start after a crash goes on with it. */
+  /**
+   * Its content is being deleted, to free the disk or with the task; a start after a crash goes on with it.
+   */
   removing?: 'evict' | 'delete' | undefined
   createdMs: number
   startedMs: number | undefined
   finishedMs: number | undefined
   lastUsedMs: number
-  /** `Last-Modified` of the content, fixed when it was added so that it never changes while readers resume. */
+  /**
+   * `Last-Modified` of the content, fixed when it was added so that it never changes while readers resume.
+   */
   lastModifiedMs: number
 }
 
@@ -96,7 +103,7 @@ export interface TaskChange {
   position?: number
   pinned?: boolean
   limits?: Partial<TaskLimits>
-  /** In place of those before. */
+  /** Replace those before. */
   origins?: string[]
 }
 

@@ -1,8 +1,9 @@
 /**
  * The task store when it is damaged: what can still be read of it, over the copy of its last good state.
  *
- * Invariants: a damaged file is moved aside and never deleted or written to; what is taken over is what parses. The copy is a database of its own that
- * follows the store row by row, so that keeping it costs what changed. Called by task-store.ts.
+ * Invariants: a damaged file is moved aside and never deleted or written to; what is taken over is what
+ * parses. The copy is a database of its own that follows the store row by row, so that keeping it costs what
+ * changed. Called by task-store.ts.
  */
 
 import { existsSync, renameSync, statSync } from 'node:fs'
@@ -40,7 +41,10 @@ export function isIntact(db: DatabaseSync): boolean {
   }
 }
 
-/** The rows to go on with when the store at `path` is damaged or gone, which is moved aside; and what that means. */
+/**
+ * The rows to go on with when the store at `path` is damaged or gone, which is moved aside; and what that
+ * means.
+ */
 export function recoverRows(path: string, copyPath: string, nowMs: number): { rows: Rows; loss: StoreLoss } {
   const isThere = existsSync(path)
   const read = isThere ? readDamaged(path) : noRows()

@@ -1,8 +1,8 @@
 /**
  * Runs transfers of tasks: opens a download, follows any transfer to its end, and notes what became of it.
  *
- * Invariants: what a transfer reports counts only while it is the task's own; a task that was stopped while its download was being opened
- * gets no transfer.
+ * Invariants: what a transfer reports counts only while it is the task's own; a task that was stopped while
+ * its download was being opened gets no transfer.
  */
 
 import { formatManifest, type Manifest } from '../../content/manifest.ts'
@@ -13,7 +13,7 @@ import type { TaskRecord } from './record.ts'
 import { absorbTotals, recordTotals, type Task } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
-interface RunnerInit {
+export interface RunnerInit {
   node: Pick<SwarmNode, 'get'>
   store: TaskStore
   ledger: TaskLedger

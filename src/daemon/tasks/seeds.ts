@@ -1,7 +1,9 @@
 /**
- * Contents that are whole on disk: shared by request, found next to a manifest, opened again after a start, or back after a change.
+ * Contents that are whole on disk: shared by request, found next to a manifest, opened again after a start,
+ * or back after a change.
  *
- * Invariants: nothing is seeded that does not have the task's root; files that are known to be unchanged are not read again.
+ * Invariants: nothing is seeded that does not have the task's root; files that are known to be unchanged are
+ * not read again.
  */
 
 import { stat } from 'node:fs/promises'
@@ -16,14 +18,16 @@ import type { Runner } from './runner.ts'
 import { closeTransfer, type Task, waitsForBytes } from './task.ts'
 import type { TaskStore } from './task-store.ts'
 
-interface SeedsInit {
+export interface SeedsInit {
   node: Pick<SwarmNode, 'seed' | 'get'>
   store: TaskStore
   ledger: TaskLedger
   contents: Contents
   runner: Runner
   parseManifest: (text: string) => Manifest
-  /** The root of what is at `path`, hashed as the manifest's was; what is known to be unchanged is not read. */
+  /**
+   * The root of what is at `path`, hashed as the manifest's was; what is known to be unchanged is not read.
+   */
   hashOf: (path: string, manifest: Manifest) => Promise<string>
   /** Aborted when the daemon stops. */
   stop: AbortSignal
@@ -59,15 +63,18 @@ export class Seeds {
     for (let i = 0; i < RESTORE_AT_ONCE; i++) void work()
   }
 
-  /** Hashes and shares a file or folder where it lies. Throws what the node throws when it cannot be hashed, and `StoreError`. */
+  /**
+   * Hashes and shares a file or folder where it lies. Throws what the node throws when it cannot be hashed,
+   * and `StoreError`.
+   */
   add(request: NewTask, source: SeedSource, signal?: AbortSignal): Promise<{ task: Task; created: boolean }> {
     const { hashing } = this.#init.ledger.feed
     return hashing.during(source.seed, onHashed => this.#add(request, source, onHashed, signal))
   }
 
   /**
-   * Seeds a content that was found on disk with its manifest; of kind 'get' it is ours to delete. Throws `RequestRefusedError` ('conflict')
-   * when the file is not what the manifest says.
+   * Seeds a content that was found on disk with its manifest; of kind 'get' it is ours to delete. Throws
+   * `RequestRefusedError` ('conflict') when the file is not what the manifest says.
    */
   async addFound(manifest: Manifest, path: string, kind: TaskRecord['kind'] = 'seed'): Promise<'added' | 'known'> {
     const { ledger, runner } = this.#init
@@ -101,7 +108,10 @@ export class Seeds {
     }
   }
 
-  /** The files of a complete content do not look as they did: a touch does no harm, anything else fails the task. */
+  /**
+   * The files of a complete content do not look as they did: a touch does no harm, anything else fails the
+   * task.
+   */
   async check(task: Task, isWhole: boolean): Promise<void> {
     const { record, transfer } = task
     try {

@@ -35,7 +35,10 @@ export function openDatabase(path: string): DatabaseSync {
   return new DatabaseSync(path)
 }
 
-/** Makes the tables where they are not. The write takes the lock now, so that a second daemon fails here and not at its first task. */
+/**
+ * Makes the tables where they are not. The write takes the lock now, so that a second daemon fails here and
+ * not at its first task.
+ */
 export function makeTables(db: DatabaseSync): void {
   db.exec(`BEGIN EXCLUSIVE;
     CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, root TEXT NOT NULL UNIQUE, record TEXT NOT NULL) STRICT;
@@ -51,7 +54,10 @@ export function putRow(db: DatabaseSync, table: Table, { key, value, root }: Row
   else db.prepare(`INSERT OR REPLACE INTO ${table} VALUES (?, ?)`).run(key, value)
 }
 
-/** A database of these rows at `path`, where nothing is: whole or not at all, so that a crash leaves none that is empty. */
+/**
+ * A database of these rows at `path`, where nothing is: whole or not at all, so that a crash leaves none that
+ * is empty.
+ */
 export function fillDatabase(path: string, rows: Rows): void {
   const temporary = `${path}.new`
   rmSync(temporary, { force: true })
@@ -68,7 +74,9 @@ export function fillDatabase(path: string, rows: Rows): void {
   renameSync(temporary, path)
 }
 
-/** Every row that can be read, from both ends of each table: what lies behind a damaged page is passed over. */
+/**
+ * Every row that can be read, from both ends of each table: what lies behind a damaged page is passed over.
+ */
 export function readRows(db: DatabaseSync): Rows {
   const rows = noRows()
   for (const table of Object.keys(TABLES) as Table[]) {

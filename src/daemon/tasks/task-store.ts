@@ -1,9 +1,11 @@
 /**
- * Tasks, manifests and settings on disk: one SQLite file in the state folder, and beside it a copy of its last good state.
+ * Tasks, manifests and settings on disk: one SQLite file in the state folder, and next to it a copy of its
+ * last good state.
  *
- * Invariants: every change is committed before its caller goes on (write-ahead log, full sync), so a kill -9 loses nothing that was
- * answered; one daemon holds the file, a second one is refused; a damaged file is found at the start and replaced by what can be read of it and of
- * its copy (tasks/recovery.ts). Called by the queue and limits.ts.
+ * Invariants: every change is committed before its caller goes on (write-ahead log, full sync), so a kill -9
+ * loses nothing that was answered; one daemon holds the file, a second one is refused; a damaged file is
+ * found at the start and replaced by what can be read of it and of its copy (tasks/recovery.ts). Called by
+ * the queue and limits.ts.
  */
 
 import { existsSync, mkdirSync } from 'node:fs'
@@ -45,7 +47,10 @@ export class TaskStore {
   readonly #putSetting: StatementSync
   readonly #getSetting: StatementSync
 
-  /** `path` may be ':memory:'. Throws `InvalidOptionsError` when another daemon has it open, `StoreError` when it cannot be used. */
+  /**
+   * `path` may be ':memory:'. Throws `InvalidOptionsError` when another daemon has it open, `StoreError` when
+   * it cannot be used.
+   */
   constructor(path: string) {
     this.path = path
     const copyPath = `${path}.copy`
@@ -128,7 +133,10 @@ export class TaskStore {
     this.#copyTimer ??= setTimeout(() => this.#writeCopy(), COPY_AFTER_MS).unref()
   }
 
-  /** Brings the copy up to date, and the log into the database file. Full disks and the like are tried again with the next change. */
+  /**
+   * Brings the copy up to date, and the log into the database file. Full disks and the like are tried again
+   * with the next change.
+   */
   #writeCopy(): void {
     this.#copyTimer = undefined
     if (this.#copy === undefined || this.#behind.size === 0) return

@@ -1,8 +1,10 @@
 /**
- * All tasks, and what is asked of them so often that looking through all would cost: who is next, on which place, how much disk is claimed.
+ * All tasks, with answers to frequent questions that would else take a look at all: the queue in order of
+ * turn, places in it, claimed disk.
  *
- * Invariants: the queue is in order of turn; `usedBytes` is the sum of what the records claim; each change of a record that matters here is told by `note`.
- * A task among ten thousand costs what one among a hundred does. Called by the queue.
+ * Invariants: the queue is in order of turn; `usedBytes` is the sum of what the records claim; each change of
+ * a record that matters here is followed by `note`. A task among ten thousand costs what one among a hundred
+ * does.
  */
 
 import { byTurn } from './order.ts'
@@ -21,7 +23,8 @@ interface Noted {
 
 export class TaskTable {
   /**
-   * Goes up whenever the disk's account changes: a claim, or what could be evicted. What was found out about room holds as long as it stays.
+   * Goes up whenever the disk's account changes: a claim, or what could be evicted. What was found out about
+   * room holds as long as it stays.
    */
   version = 0
   readonly #tasks = new Map<string, Task>()
@@ -42,7 +45,7 @@ export class TaskTable {
     return this.#usedBytes
   }
 
-  /** Those that download now. */
+  /** Tasks that download now. */
   get active(): ReadonlySet<Task> {
     return this.#active
   }
@@ -125,7 +128,7 @@ export class TaskTable {
     noted.turn = { priority: record.priority, order: record.order }
   }
 
-  /** 1 for who is next; undefined for a task that is not queued. */
+  /** 1 is next; undefined for a task that is not queued. */
   position(task: Task): number | undefined {
     const turn = this.#noted.get(task)?.turn
     return turn === undefined ? undefined : this.#placeOf(turn) + 1
@@ -140,7 +143,10 @@ export class TaskTable {
     noted.turn = undefined
   }
 
-  /** How many of the queue have their turn before. By the turns that were noted: the records may have changed since. */
+  /**
+   * How many of the queue have their turn before. By the turns that were noted: the records may have changed
+   * since.
+   */
   #placeOf({ priority, order }: { priority: number; order: number }): number {
     let low = 0
     let high = this.#queue.length

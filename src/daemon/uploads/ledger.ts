@@ -1,9 +1,11 @@
 /**
- * The bytes of all uploads, in one account: what was promised and what was taken, against the quota, the largest size and the disk.
+ * The bytes of all uploads, in one account: what was promised and what was taken, against the quota, the
+ * largest size and the disk.
  *
- * Invariants: a byte is debited before it is written, whatever way it comes and however many come side by side; a promise holds its room
- * only while bytes come, so that one who announces and never sends keeps nobody out; a debit costs the same with one upload and with a
- * thousand. Called by uploads.ts and the tus front.
+ * Invariants: a byte is debited before it is written, whatever way it comes and however many come side by
+ * side; a promise holds its room only while bytes come, so that one who announces and never sends keeps
+ * nobody out; a debit costs the same with one upload and with a thousand. Called by uploads.ts and the tus
+ * front.
  */
 
 import { statfsSync } from 'node:fs'
@@ -44,7 +46,9 @@ interface Account {
 export interface Debit {
   /** Before each chunk. Throws `RequestRefusedError` ('too_large') or `StoreError` (ENOSPC). */
   take(bytes: number): void
-  /** At the end: what of it is kept, and how much that was there has gone for it; without, nothing came of it. */
+  /**
+   * At the end: what of it is kept, and how much that was there has gone for it; without, nothing came of it.
+   */
   settle(kept?: { bytes: number; replaced: number }): void
 }
 
@@ -106,7 +110,10 @@ export class UploadLedger {
     this.#count(account)
   }
 
-  /** Bytes begin to come for an upload; `replaced` of what it has go when they are settled. `announced` (Content-Length) is judged at once. */
+  /**
+   * Bytes begin to come for an upload; `replaced` of what it has go when they are settled. `announced`
+   * (Content-Length) is judged at once.
+   */
   begin(id: string, { replaced = 0, announced = 0 }: { replaced?: number; announced?: number } = {}): Debit {
     const account = this.#accounts.get(id) ?? this.#reopen(id)
     this.#checkOwn(account, announced - replaced)
@@ -135,7 +142,9 @@ export class UploadLedger {
     }
   }
 
-  /** Throws as `take` when so many more bytes cannot be had: for one upload, within the quota, or on the disk. */
+  /**
+   * Throws as `take` when so many more bytes cannot be had: for one upload, within the quota, or on the disk.
+   */
   checkRoom(bytes: number): void {
     this.#checkOwn({ length: undefined, stored: 0, inFlight: 0, replaced: 0 }, bytes)
     this.#checkClaim(bytes)
@@ -177,7 +186,7 @@ export class UploadLedger {
     this.#checkFree(more, free)
   }
 
-  /** Throws `StoreError` (ENOSPC) when the disk has no room for so much beside what is promised. */
+  /** Throws `StoreError` (ENOSPC) when the disk has no room for so much and what is promised. */
   checkDisk(more: number): void {
     this.#checkFree(more, this.#look().free)
   }

@@ -1,9 +1,11 @@
 /**
- * Uploads that are not finished: what was announced, which parts are here, until when. Rows in SQLite, bytes in files.
+ * Uploads that are not finished: what was announced, which parts are here, until when. Rows in SQLite, bytes
+ * in files.
  *
- * Invariants: a part is a row only after its bytes are durable in a file of their own, and each part is a row of its own, so that parallel
- * parts cannot lose each other; a part that is sent again takes the place of the former in one step; whatever is in the folder without
- * a row is garbage of a crash and goes at the next start. Called by uploads.ts and the tus front.
+ * Invariants: a part is a row only after its bytes are durable in a file of their own, and each part is a row
+ * of its own, so that parallel parts cannot lose each other; a part that is sent again takes the place of the
+ * former in one step; whatever is in the folder without a row is garbage of a crash and goes at the next
+ * start. Called by uploads.ts and the tus front.
  */
 
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'

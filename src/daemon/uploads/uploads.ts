@@ -1,11 +1,14 @@
 /**
- * Uploads in parts, in the shape of S3's multi-part calls: initiate, put parts in any order and side by side, status, complete, abort.
+ * Uploads in parts, in the shape of S3's multi-part calls: initiate, put parts in any order and side by side,
+ * status, complete, abort.
  *
- * Beside S3: a client that knows the root is told at once when the content is here already, is given its unfinished upload back, and may
- * have a part copied from a content that the daemon has. A finished upload is hashed, put among the complete contents, and seeded.
+ * More than S3: a client that knows the root learns at once that the content is here already, gets its
+ * unfinished upload back, and may have a part copied from a content that the daemon has. A finished upload is
+ * hashed, put among the complete contents, and seeded.
  *
- * Invariants: a part counts once its bytes are on disk; what is promised is held against quota and limits before a byte is taken; the
- * finished file appears under its name whole or not at all. Called by the API and the tus front.
+ * Invariants: a part counts once its bytes are on disk; what is promised is held against quota and limits
+ * before a byte is taken; the finished file appears under its name whole or not at all. Called by the API and
+ * the tus front.
  */
 
 import { createHash, randomUUID } from 'node:crypto'
@@ -112,7 +115,10 @@ export class Uploads {
     return record
   }
 
-  /** Begins an upload. One that is unfinished and has the same root and name is given back; one whose root is here is complete. */
+  /**
+   * Begins an upload. One that is unfinished and has the same root and name is given back; one whose root is
+   * here is complete.
+   */
   async initiate(request: NewUpload, id: string = randomUUID()): Promise<UploadStatus> {
     const { kind, length, root, pieceLength, metadata = {}, isPartial = false } = request
     const name = safeName(request.name)
@@ -138,8 +144,8 @@ export class Uploads {
   }
 
   /**
-   * Takes a part; `sha256` (32 bytes) is compared when given, `announced` (Content-Length) judged before a byte is read. Sent again, it
-   * takes the place of the former.
+   * Takes a part; `sha256` (32 bytes) is compared when given, `announced` (Content-Length) judged before a
+   * byte is read. Sent again, it takes the place of the former.
    */
   async putPart(
     id: string,
@@ -365,8 +371,9 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 /**
- * Gives the file a name in `folder`: `name`, or `name (2)` and so on when that is taken. It keeps its old name as well until the upload is settled,
- * so that a crash in between costs nothing; where the file system knows no second name it is moved. Throws `StoreError`.
+ * Gives the file a name in `folder`: `name`, or `name (2)` and so on when that is taken. It keeps its old
+ * name as well until the upload is settled, so that a crash in between costs nothing; where the file system
+ * knows no second name it is moved. Throws `StoreError`.
  */
 async function placeFile(path: string, folder: string, name: string): Promise<string> {
   const { name: stem, ext } = parse(name)

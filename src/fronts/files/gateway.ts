@@ -1,8 +1,10 @@
 /**
  * The gateway: contents over HTTP with ranges (RFC 9110), while the download still runs.
  *
- * Invariants: what is sent was verified; the pieces of the range asked for are fetched first; a slow reader slows the fetch (the next
- * piece is asked for when the last one was taken), one who leaves or takes nothing ends it, and all together hold what reader-gate.ts allows. Served bytes never run in our origin (CSP sandbox).
+ * Invariants: what is sent was verified; the pieces of the range asked for are fetched first; a slow reader
+ * slows the fetch (the next piece is asked for when the last one was taken), one who leaves or takes nothing
+ * ends it, and all together hold what reader-gate.ts allows. Served bytes never run in our origin (CSP
+ * sandbox).
  */
 
 import { randomBytes } from 'node:crypto'
@@ -128,12 +130,16 @@ const RUN_BYTES = 1024 * 1024
 
 /** Said of the content and not of an error. */
 const OF_THE_CONTENT = ['etag', 'last-modified', 'accept-ranges', 'content-range', 'content-disposition', 'content-type']
-/** The first bytes are waited for this long before the status goes out: most of what can be wrong with a content on disk shows by then. */
+/**
+ * The first bytes are waited for this long before the status goes out: most of what can be wrong with a
+ * content on disk shows by then.
+ */
 const FIRST_BYTES_MS = 1000
 
 /**
- * Writes the parts to the connection, a slice at a time: the next one is asked for when the socket took the last, so that a slow reader
- * slows the fetch, and buffers can be used again. Fastify's stream would hold several, each a fresh buffer.
+ * Writes the parts to the connection, a slice at a time: the next one is asked for when the socket took the
+ * last, so that a slow reader slows the fetch, and buffers can be used again. Fastify's stream would hold
+ * several, each a fresh buffer.
  */
 async function sendParts(
   reply: FastifyReply,
@@ -144,7 +150,8 @@ async function sendParts(
   const { manifest } = content
   const { raw, request } = reply
   const { socket } = request.raw
-  // Put off until bytes are there: what keeps them from coming is told by a status. For pieces that are still to be fetched nobody waits.
+  // Put off until bytes are there: what keeps them from coming is told by a status. For pieces that are still
+  // to be fetched nobody waits.
   const begin = (): void => {
     clearTimeout(late)
     if (reply.sent) return

@@ -1,8 +1,9 @@
 /**
  * Ranges and conditions of RFC 9110, from header text to decisions.
  *
- * Pure. Called by gateway.ts. Where the standard leaves a choice we do as nginx does, so that clients meet nothing new: a malformed
- * `bytes=` set is refused (416), a set that sums to more than the whole is answered with the whole (200).
+ * Pure. Called by gateway.ts. Where the standard leaves a choice we do as nginx does, so that clients meet
+ * nothing new: a malformed `bytes=` set is refused (416), a set that sums to more than the whole is answered
+ * with the whole (200).
  */
 
 /** [start, end) in bytes. */
@@ -44,9 +45,12 @@ export function chooseRanges(header: string | undefined, length: number): RangeC
   return sum > length ? { kind: 'whole' } : { kind: 'ranges', ranges }
 }
 
-/** `first-[last]` or `-suffix`, with spaces around each. Digits may be of any length; what exceeds 2^53 is behind every content's end anyway. */
+/**
+ * `first-[last]` or `-suffix`, with spaces around each. Digits may be of any length; what exceeds 2^53 is
+ * behind every content's end anyway.
+ */
 function resolveSpec(spec: string, length: number): ByteRange | 'invalid' | undefined {
-  // Not one pattern for all of it: spaces beside spaces would make it try them in every way.
+  // Not one pattern for all of it: spaces next to spaces would make it try them in every way.
   const [first, last, ...more] = spec.split('-').map(part => part.trim())
   if (first === undefined || last === undefined || more.length > 0) return 'invalid'
   if (!/^\d*$/.test(first) || !/^\d*$/.test(last) || (first === '' && last === '')) return 'invalid'

@@ -1,9 +1,10 @@
 /**
  * Which readers of the gateway hold buffers now: all of them together within one budget, in turns.
  *
- * Invariants: what is held never exceeds the budget, but for one reader that needs more than all of it; a turn ends after `TURN_MS` when
- * others wait; next is the address with the fewest turns, then who waited longest; who takes no byte is ended after `STALL_MS`, or after
- * `CONTENDED_STALL_MS` when others wait. Called by gateway.ts.
+ * Invariants: what is held never exceeds the budget, but for one reader that needs more than all of it; a
+ * turn ends after `TURN_MS` when others wait; next is the address with the fewest turns, then who waited
+ * longest; who takes no byte is ended after `STALL_MS`, or after `CONTENDED_STALL_MS` when others wait.
+ * Called by gateway.ts.
  */
 
 import { STALL_MS } from '../../http/bounds.ts'
@@ -54,7 +55,9 @@ export class ReaderGate {
   readonly #init: ReaderGateInit
   readonly #running = new Set<RunningTurn>()
   #waiting: Waiting[] = []
-  /** Buffers of turns that ended, for the next: fresh ones would pile up until the garbage collector comes by. */
+  /**
+   * Buffers of turns that ended, for the next: fresh ones would pile up until the garbage collector comes by.
+   */
   #spare: RunningTurn['buffers'][] = []
   #heldBytes = 0
   #ticker: NodeJS.Timeout | undefined

@@ -1,5 +1,6 @@
 /**
- * The routes of the gateway, and of addresses of it that carry their own permission. Mounted by start-daemon.ts.
+ * The routes of the gateway, and of addresses of it that carry their own permission. Mounted by
+ * start-daemon.ts.
  */
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'

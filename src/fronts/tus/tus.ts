@@ -1,12 +1,12 @@
 /**
- * Resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload) at `/uploads`: creation (also with the first bytes and with
- * the length to follow), termination, expiration, checksum, concatenation.
+ * Resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload) at `/uploads`: creation (also with
+ * the first bytes and with the length to follow), termination, expiration, checksum, concatenation.
  *
- * @tus/server speaks the protocol and @tus/file-store keeps the bytes; records are in the upload store. Checksums and concatenation are
- * ours, since neither has them.
+ * @tus/server speaks the protocol and @tus/file-store keeps the bytes; records are in the upload store.
+ * Checksums and concatenation are ours, since neither has them.
  *
- * Invariants: bytes whose checksum is wrong are cut off again before anything is answered; a finished upload is hashed and seeded before
- * its last request is answered. Called by its routes.
+ * Invariants: bytes whose checksum is wrong are cut off again before anything is answered; a finished upload
+ * is hashed and seeded before its last request is answered. Called by its routes.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -207,7 +207,10 @@ function idOf(key: string): string {
   return key.split('/')[0] as string
 }
 
-/** Debits what is written before it is, compares it with the checksum of the request, and takes it back when that differs. */
+/**
+ * Debits what is written before it is, compares it with the checksum of the request, and takes it back when
+ * that differs.
+ */
 class CheckedFileStore extends FileStore {
   readonly #facts: AsyncLocalStorage<RequestFacts>
   readonly #begin: (id: string, announced: number) => Debit
