@@ -3,15 +3,11 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { CreatedToken, NewToken } from '../../src/api/schema/access.ts'
 import type { Task } from '../../src/api/schema/tasks.ts'
-import { FailedLogins } from '../../src/daemon/access/failed-logins.ts'
-import { SESSION_MS, Sessions } from '../../src/daemon/access/sessions.ts'
-import { TokenStore } from '../../src/daemon/access/tokens.ts'
-import { AuditLog } from '../../src/daemon/audit.ts'
 import { resolveDaemonOptions } from '../../src/daemon/options.ts'
 import { startDaemon } from '../../src/start-daemon.ts'
 import { eventually, type RawReply, raw, swarm, type TestDaemon, World } from '../daemon/fixture.ts'
@@ -289,61 +285,4 @@ describe('guesses', () => {
     assert.match(metrics, /swarm_refusals_total\{kind="login_failed"\} 11/)
     assert.match(metrics, /swarm_refusals_total\{kind="login_slowed"\} 3/)
   })
-
-  test('cost more the more there are, up to a minute, are forgotten after ten, and do not fill the memory', () => {
-    const logins = new FailedLogins()
-    for (let failure = 0; failure < 10; failure++) logins.failed('a', 0)
-    assert.equal(logins.waitMs('a', 0), 0)
-    logins.failed('a', 0)
-    assert.equal(logins.waitMs('a', 0), 1000)
-    for (let failure = 0; failure < 20; failure++) logins.failed('a', 0)
-    assert.equal(logins.waitMs('a', 0), 60_000)
-    assert.equal(logins.waitMs('b', 0), 0)
-    logins.failed('a', 700_001)
-    assert.equal(logins.waitMs('a', 700_001), 0)
-    for (let failure = 0; failure < 11; failure++) logins.failed('first', 700_001)
-    for (let address = 0; address < 10_000; address++) logins.failed(String(address), 700_002)
-    assert.equal(logins.waitMs('first', 700_002), 0)
-  })
-})
-
-test('a session ends after half a day, and the oldest of too many gives way', () => {
-  const sessions = new Sessions()
-  const first = sessions.begin('t', 0)
-  assert.equal(sessions.tokenOf(first, SESSION_MS - 1), 't')
-  assert.equal(sessions.tokenOf(first, SESSION_MS), undefined)
-  for (let other = 0; other < 1000; other++) sessions.begin('t', 1)
-  assert.equal(sessions.tokenOf(first, 2), undefined)
-  const code = sessions.newCode('t', 0)
-  assert.equal(sessions.useCode(code, 60_000), undefined)
-})
-
-test('the audit log rotates and keeps four files more', async () => {
-  const world = await World.open()
-  try {
-    const path = join(world.folder, 'audit.log')
-    const faults: unknown[] = []
-    const audit = new AuditLog(path, { onFault: err => faults.push(err), maxBytes: 1000 })
-    const entry = { action: 'login', who: 'x', token: null, from: '::1', status: 200, target: null, bytes: null } as const
-    for (let line = 0; line < 100; line++) audit.record(entry, line)
-    audit.close()
-    for (const suffix of ['', '.1', '.2', '.3', '.4']) assert.ok((await stat(path + suffix)).size <= 1000)
-    await assert.rejects(stat(`${path}.5`))
-    const newest = (await readFile(path, 'utf8')).trim().split('\n').at(-1) as string
-    assert.equal(JSON.parse(newest).time, new Date(99).toISOString())
-    assert.deepEqual(faults, [])
-  } finally {
-    await world.close()
-  }
-})
-
-test('a store of tokens that cannot be read is said, and not begun again', async () => {
-  const world = await World.open()
-  try {
-    await mkdir(join(world.folder, 'state'))
-    await writeFile(join(world.folder, 'state', 'tokens.json'), '{')
-    assert.throws(() => new TokenStore(join(world.folder, 'state')), { code: 'store_error' })
-  } finally {
-    await world.close()
-  }
 })
