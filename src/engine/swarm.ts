@@ -55,13 +55,15 @@ export class Swarm {
   readonly #pieceConnections = new PieceConnections()
   readonly #random: Random
   /** Who found no room here, the newest last. */
-  readonly #turnedAway = new Set<PeerKey>()
+  readonly #turnedAway = new Map<PeerKey, number>()
   readonly #uploadBudget: RateBudget
   readonly #downloadBudget: RateBudget
   #newHaves: number[] = []
   #havesSentMs = Number.NEGATIVE_INFINITY
   #housekeepMs: number
   #forgetMs: number
+  /** Pieces that we had and lost. */
+  #lost = 0
   #decayMs: number
   #nowMs: number
 
@@ -122,7 +124,8 @@ export class Swarm {
 
   /** Whether a peer that dials us would be taken in now. */
   accepts(peer: PeerKey, nowMs: number): boolean {
-    return this.#peers.accepts(peer, nowMs)
+    const turnedAwayMs = this.#turnedAway.get(peer) ?? Number.NEGATIVE_INFINITY
+    return nowMs >= turnedAwayMs + ENGINE.TURNED_AWAY_MS && this.#peers.accepts(peer, nowMs)
   }
 
   /** Whether some neighbour still lacks a piece that we have. */
@@ -287,7 +290,7 @@ export class Swarm {
         state.storeFault = undefined
         return
       case 'pieceLost':
-        this.#handleLost(input.piece)
+        this.#handleLost(input.piece, nowMs)
         return
       case 'pieceServed':
         this.#uploader.handleServed(state.neighbourOf.get(input.peer), input.piece, input.bytes, nowMs)
@@ -417,8 +420,11 @@ export class Swarm {
           }
         }
         if (message.type === 'offer') this.#downloader.handleOffer(neighbour, message.pieces, nowMs)
-        else if (message.type === 'request') this.#uploader.handleRequest(neighbour, message.pieces, message.urgent, nowMs)
-        else if (message.type === 'cancel') for (const piece of message.pieces) this.#uploader.handleCancel(neighbour, piece)
+        else if (message.type === 'request') {
+          this.#uploader.handleRequest(neighbour, message.pieces, message.urgent, nowMs)
+          if (neighbour.strikes > ENGINE.MAX_STRIKES)
+            this.#disconnect(neighbour, 'it asks for what it has', ENGINE.PROTOCOL_BAN_MS, nowMs)
+        } else if (message.type === 'cancel') for (const piece of message.pieces) this.#uploader.handleCancel(neighbour, piece)
         else {
           for (const piece of message.pieces) {
             if (!this.#uploader.handleReject(neighbour, piece, message.reason, nowMs)) {
@@ -475,7 +481,10 @@ export class Swarm {
       return
     }
     const { neighbour, replaced } = joined
-    if (replaced !== undefined) this.#disconnect(replaced, 'makes room for a newcomer', 0, nowMs)
+    if (replaced !== undefined) {
+      this.#disconnect(replaced, 'makes room for a newcomer', 0, nowMs)
+      this.#noteTurnedAway(replaced.key, nowMs)
+    }
     // Pieces not yet announced by `have` are in this bitfield too; saying them twice is harmless.
     state.send(neighbour, { type: 'bitfield', bits: state.have.toBytes() })
     this.#tellPeers(input, [])
@@ -493,14 +502,18 @@ export class Swarm {
     if (this.#peers.isBanned(peer, nowMs)) reason = 'banned'
     else if (state.isLeaving) reason = 'leaving'
     else {
-      const others = [...this.#turnedAway].filter(other => other !== peer)
+      const others = [...this.#turnedAway.keys()].filter(other => other !== peer)
       this.#tellPeers(input, this.#random.shuffle(others).slice(0, ENGINE.MAX_TURNED_AWAY_TOLD))
-      this.#turnedAway.delete(peer)
-      this.#turnedAway.add(peer)
-      if (this.#turnedAway.size > ENGINE.MAX_TURNED_AWAY)
-        this.#turnedAway.delete(this.#turnedAway.values().next().value as PeerKey)
+      this.#noteTurnedAway(peer, nowMs)
     }
     state.emit({ type: 'disconnect', peer, reason, banMs: 0 })
+  }
+
+  /** Others may dial it. */
+  #noteTurnedAway(peer: PeerKey, nowMs: number): void {
+    this.#turnedAway.delete(peer)
+    this.#turnedAway.set(peer, nowMs)
+    if (this.#turnedAway.size > ENGINE.MAX_TURNED_AWAY) this.#turnedAway.delete(this.#turnedAway.keys().next().value as PeerKey)
   }
 
   /** Tells a newcomer of `first`, then of neighbours: near ones, then others at random. */
@@ -533,7 +546,7 @@ export class Swarm {
     if (state.wants(piece) && --state.wantedMissing === 0) state.emit({ type: 'completed' })
   }
 
-  #handleLost(piece: number): void {
+  #handleLost(piece: number, nowMs: number): void {
     const state = this.#state
     if (!state.geometry.hasPiece(piece) || state.status[piece] !== HAVE) return
     state.status[piece] = MISSING
@@ -547,6 +560,9 @@ export class Swarm {
     if (index >= 0) this.#newHaves.splice(index, 1)
     this.#uploader.handleLost(piece)
     this.#origin.handleLost()
+    // Neighbours believe that we have it; asked for many such pieces they would take us for greedy. New streams begin with the truth.
+    if (++this.#lost % ENGINE.LOST_UNTOLD !== 0) return
+    for (const neighbour of [...state.neighbourOf.values()]) this.#disconnect(neighbour, 'we lost pieces', 0, nowMs)
   }
 
   #handleWanted(wanted: Bitfield | undefined): void {

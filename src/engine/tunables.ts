@@ -12,7 +12,9 @@ export const ENGINE = {
   FORGET_MS: 10_000,
   /** Requests in a row that a neighbour may let time out. + a dead one stays longer; - a stalled host loses its links. */
   MAX_TIMEOUTS: 4,
-  /** False claims of pieces before a ban. + a liar costs more requests; - an honest loss bans. */
+  /** Pieces lost before all streams are begun again. Fewer than MAX_STRIKES. + peers may take us for greedy; - a bad sector costs handshakes. */
+  LOST_UNTOLD: 8,
+  /** False claims of pieces, and requests for pieces that were acknowledged, before a ban. + a liar costs more requests; - an honest loss bans. */
   MAX_STRIKES: 16,
   /** Ban for a fault of protocol. + a mended peer stays out; - a broken one comes back. */
   PROTOCOL_BAN_MS: 600_000,
@@ -23,6 +25,8 @@ export const ENGINE = {
   MAX_TURNED_AWAY_TOLD: 12,
   /** As many are remembered, to tell of some at random. + more of them have gone; - a large crowd becomes a chain. */
   MAX_TURNED_AWAY: 512,
+  /** They are not heard again before this. Less than the first retry of a dial. + an honest one waits; - one that redials at once costs lists. */
+  TURNED_AWAY_MS: 1000,
   /** What is left of `recentBytes` after a second. + old merit counts; - a pause costs a good peer its place. */
   RECENT_SHARE: 0.93,
   /** The slowest link that we plan for while we know none: 64 bytes per ms (0.5 Mbit/s). + slow fleets give up pieces half sent. */
@@ -187,6 +191,9 @@ export const PATIENCE = {
   /** The same when everything missing is on its way, in terms of what pieces take. */
   ENDGAME_LATE_FACTOR: 2,
   MIN_ENDGAME_LATE_MS: 1000,
+  /** Nothing is late within so many times what our downlink needs for all that is pending, nor given up within twice that. + stalls last
+   * longer; - a narrow downlink fills with second copies. */
+  DRAIN_FACTOR: 1.5,
   /** A request is given up after so many times the usual, and at least this long. */
   TIMEOUT_FACTOR: 6,
   MIN_TIMEOUT_MS: 3000,

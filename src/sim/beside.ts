@@ -45,7 +45,7 @@ export function compareBeside(options: Partial<SimulationOptions>, patience: num
   const misbehaving = options.misbehaving ?? []
   const withNobody = new Simulation({ ...options, misbehaving: [], isChecked: false })
   const alone = withNobody.run()
-  const onOtherCourse = new Simulation({ ...options, misbehaving: [], course: 1, isChecked: false })
+  const onOtherCourse = new Simulation({ ...options, misbehaving: [], course: (options.course ?? 0) + 1, isChecked: false })
   onOtherCourse.run()
   const deadlineMs = withNobody.world.nowMs * patience + LEAST_PATIENCE_MS
   const withThem = new Simulation({ ...options, deadlineMs })
@@ -68,7 +68,34 @@ export function compareBeside(options: Partial<SimulationOptions>, patience: num
 
 /** Honest peers that took longer than is allowed. */
 export function findLate({ costs, allowedRatio }: Comparison): Cost[] {
-  return costs.filter(({ aloneMs, besideMs }) => besideMs > allowedRatio * aloneMs + SLACK_MS)
+  return costs.filter(cost => isLate(cost, allowedRatio))
+}
+
+function isLate({ aloneMs, besideMs }: Cost, allowedRatio: number): boolean {
+  return besideMs > allowedRatio * aloneMs + SLACK_MS
+}
+
+/** Courses of a world in which a peer has to be late, of {@link MOST_COURSES}, before it counts: in any single one somebody has bad luck. */
+const LATE_COURSES = 2
+const MOST_COURSES = 3
+
+/**
+ * Honest peers that take longer than is allowed in two of three courses of the world; the longest that they took alone in any of them counts.
+ * A world without late peers in its first course has no others. `first` is that one's comparison.
+ */
+export function compareCourses(options: Partial<SimulationOptions>, patience: number): { first: Comparison; late: Cost[] } {
+  const first = compareBeside(options, patience)
+  if (findLate(first).length === 0) return { first, late: [] }
+  const comparisons = [first]
+  while (comparisons.length < MOST_COURSES) comparisons.push(compareBeside({ ...options, course: comparisons.length }, patience))
+  const late = first.costs.flatMap(({ peer, content }) => {
+    const costs = comparisons.flatMap(each => each.costs.filter(cost => cost.peer === peer && cost.content === content))
+    const aloneMs = Math.max(...costs.map(cost => cost.aloneMs))
+    const besideMs = costs.map(cost => cost.besideMs).sort((a, b) => b - a)[LATE_COURSES - 1] as number
+    const cost = { peer, content, aloneMs, besideMs, ratio: besideMs / aloneMs }
+    return isLate(cost, first.allowedRatio) ? cost : []
+  })
+  return { first, late }
 }
 
 /** Infinity: never. */

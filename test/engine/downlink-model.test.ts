@@ -44,3 +44,17 @@ test('a fast downlink takes what comes in 40 ms, however soon a piece is there',
   const pieces = model.limitPieces(PIECE_BYTES, 1)
   assert.ok(pieces >= 40 / 0.8 && pieces < 2 * (40 / 0.8), `${pieces}`)
 })
+
+test('a piece that comes after it was given up counts for how long pieces take', () => {
+  const model = new DownlinkModel(0)
+  model.recordLate(PIECE_BYTES, 8000)
+  assert.equal(model.typicalMs, 8000)
+  assert.equal(model.receivedBytes, PIECE_BYTES)
+  assert.equal(model.drainMs(PIECE_BYTES), 0)
+})
+
+test('what is pending takes as long as the downlink needs for it at the best rate of late', () => {
+  const model = new DownlinkModel(0)
+  model.record(PIECE_BYTES, 0, 100, 100)
+  assert.equal(model.drainMs(3 * PIECE_BYTES), 300)
+})

@@ -71,6 +71,15 @@ describe('a peer that has all neighbours that it may have', () => {
     assert.ok(heard.size > 400, `${heard.size}`)
   })
 
+  it('does not hear those that it turned away or let go again at once', () => {
+    const swarm = full(0)
+    newcomer(swarm, 'late', 1000)
+    assert.equal(swarm.accepts('late', 1500), false)
+    assert.equal(swarm.accepts('late', 2500), true)
+    assert.deepEqual(cut(newcomer(swarm, 'later', 20_000)), ['n0'])
+    assert.equal(swarm.accepts('n0', 20_500), false)
+  })
+
   it('tells nothing to those that it banned', () => {
     const swarm = full(MOST)
     say(swarm, 'n0', { type: 'have', pieces: [99] })

@@ -12,7 +12,7 @@ function accountOf(serviceMs: number, timeoutsInRow = 0): DownloadAccount {
   return account
 }
 
-const paceOf = (typicalMs: number, firstPieceMs = 256): Pace => ({ typicalMs, firstPieceMs })
+const paceOf = (typicalMs: number, firstPieceMs = 256, drainMs = 0): Pace => ({ typicalMs, firstPieceMs, drainMs })
 const { firstRequestTimeoutMs, maxRequestTimeoutMs, starvedMs: usualStarvedMs } = DEFAULT_ENGINE_OPTIONS
 
 describe('patience', () => {
@@ -37,6 +37,15 @@ describe('patience', () => {
   it('is shorter when everything missing is on its way', () => {
     for (const typicalMs of [0, 100, 5000])
       assert.ok(endgameLateMs(paceOf(typicalMs)) < lateMs(accountOf(100), paceOf(typicalMs)))
+  })
+
+  it('covers what our own downlink needs for all that is on its way', () => {
+    const pace = paceOf(1000, 256, 60_000)
+    assert.ok(endgameLateMs(pace) >= 60_000)
+    for (const serviceMs of [0, 1000]) {
+      assert.ok(lateMs(accountOf(serviceMs), pace) >= 60_000)
+      assert.ok(timeoutMs(accountOf(serviceMs), pace, DEFAULT_ENGINE_OPTIONS) >= 120_000)
+    }
   })
 
   it('with a known sender ends after some times what it usually takes, within the bound', () => {

@@ -86,7 +86,7 @@ describe('the share of the uplink', () => {
     const [reader, ...others] = neighbours as [Neighbour, ...Neighbour[]]
     let urgent = 0
     for (let i = 0; i < 1000; i++) {
-      const isUrgent = share.maySendUrgent(reader.upload)
+      const isUrgent = share.maySendUrgentFirst
       if (isUrgent) urgent++
       share.charge(isUrgent ? reader : (others[i % 3] as Neighbour), isUrgent)
     }

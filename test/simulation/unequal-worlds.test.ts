@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, it } from 'node:test'
-import { compareBeside, findLate } from '../../src/sim/beside.ts'
+import { compareCourses } from '../../src/sim/beside.ts'
 import { drawMixedWorld } from '../../src/sim/random-worlds.ts'
 import { commandOf, Simulation, SimulationFailure } from '../../src/sim/run.ts'
 
@@ -27,10 +27,10 @@ function faultOf(seed: string): string | undefined {
       runFor(20_000, seed)
       return undefined
     }
-    const comparison = compareBeside(options, PATIENCE)
-    const late = findLate(comparison)
-    if (late.length === 0) return undefined
-    const { worst, allowedRatio, costs } = comparison
+    const { first, late } = compareCourses(options, PATIENCE)
+    const [worst] = late.sort((a, b) => b.ratio - a.ratio)
+    if (worst === undefined) return undefined
+    const { allowedRatio, costs } = first
     const command = commandOf(new Simulation(options).options)
     return (
       `world ${seed}: ${late.length} of ${costs.length} honest peers are late, ${worst.peer} takes ${worst.ratio.toFixed(2)} times ` +

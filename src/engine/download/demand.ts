@@ -29,7 +29,9 @@ export class Demand {
   }
 
   get pace(): Pace {
-    return { typicalMs: this.#model.typicalMs, firstPieceMs: this.#state.firstPieceMs }
+    const { geometry, firstPieceMs } = this.#state
+    const drainMs = this.#model.drainMs(this.#ledger.pending.size * geometry.pieceLength)
+    return { typicalMs: this.#model.typicalMs, firstPieceMs, drainMs }
   }
 
   /** Most pieces that may be expected or verifying now. */

@@ -43,6 +43,12 @@ export class DownlinkModel {
     return this.#receivedBytes
   }
 
+  /** A piece arrived `serviceMs` after its request, and meanwhile we had given it up. */
+  recordLate(bytes: number, serviceMs: number): void {
+    this.#receivedBytes += bytes
+    this.#typicalMs = this.#typicalMs === 0 ? serviceMs : this.#typicalMs + (serviceMs - this.#typicalMs) / 16
+  }
+
   /** A piece arrived `serviceMs` after its request, when `bytesBefore` had been received. */
   record(bytes: number, bytesBefore: number, serviceMs: number, nowMs: number): void {
     this.#receivedBytes += bytes
@@ -88,6 +94,12 @@ export class DownlinkModel {
     const isRefusalDear =
       answer >= DOWNLINK.SLOW_ANSWER && Math.max(this.#burstNow, this.#burstBefore) >= DOWNLINK.WIDE_RATIO * usual
     return isRefusalDear ? DOWNLINK.READY_PIECES_WIDE : DOWNLINK.READY_PIECES
+  }
+
+  /** What our downlink needs for `bytes` at the best rate of late, ms; 0 while that is unknown. */
+  drainMs(bytes: number): number {
+    const rate = Math.max(this.#rateNow, this.#rateBefore)
+    return rate === 0 ? 0 : bytes / rate
   }
 
   /** Pieces of `pieceBytes` that may be on their way, when peers answer offers after `answerMs` usually (0: unknown). */

@@ -147,13 +147,14 @@ export class Downloader {
   /** A piece arrived. False when it was never asked of this peer. */
   handlePiece(neighbour: Neighbour, piece: number, bytes: number, nowMs: number): boolean {
     const state = this.#state
+    const askedMs = this.#ledger.askedMs(neighbour, piece)
     if (!this.#ledger.recordAnswered(neighbour, piece)) {
       this.bytesWasted += bytes
       state.emit({ type: 'dropPiece', peer: neighbour.key, piece, reason: 'not requested' })
       return false
     }
     for (const budget of this.#budgets) budget.spend(bytes, nowMs)
-    this.#recordArrival(neighbour, piece, bytes, nowMs)
+    this.#recordArrival(neighbour, piece, bytes, askedMs, nowMs)
     if (state.status[piece] !== MISSING) {
       this.#ledger.release(neighbour, piece)
       this.bytesWasted += bytes
@@ -171,7 +172,7 @@ export class Downloader {
     return true
   }
 
-  #recordArrival(neighbour: Neighbour, piece: number, bytes: number, nowMs: number): void {
+  #recordArrival(neighbour: Neighbour, piece: number, bytes: number, askedMs: number, nowMs: number): void {
     const { download } = neighbour
     neighbour.usefulMs = nowMs
     download.bytesDownloaded += bytes
@@ -182,7 +183,11 @@ export class Downloader {
     download.pieces++
     download.credit = Math.min(DEMAND.MAX_CREDIT, download.credit + DEMAND.CREDIT_PER_PIECE)
     const arrival = this.#ledger.arrivalOf(neighbour, piece, nowMs)
-    if (arrival === undefined) return
+    if (arrival === undefined) {
+      // What we gave up on shows best how long pieces take here.
+      this.#model.recordLate(bytes, nowMs - askedMs)
+      return
+    }
     const { elapsedMs, bytesBefore, isPulled } = arrival
     this.#model.record(bytes, bytesBefore, elapsedMs, nowMs)
     download.serviceMs = download.serviceMs === 0 ? elapsedMs : download.serviceMs + (elapsedMs - download.serviceMs) / 8

@@ -93,7 +93,9 @@ export class Offerer {
     }
     if (isLate) {
       const leadMs = Math.max(OFFER.LEAD_ANSWERS * this.#offerMs, OFFER.LEAD_OF_PIECE * model.pieceMs)
-      const offerMs = model.nextStartMs(ledger.countedFlights, state.answerMs) - leadMs
+      // Urgent ones take turns that offers were too late for; did we wait for theirs to end, nothing would ever be offered.
+      const inFlight = Math.max(0, ledger.countedFlights - ledger.urgentFlights)
+      const offerMs = model.nextStartMs(inFlight, state.answerMs) - leadMs
       if (nowMs < offerMs) {
         this.wakeMs = Math.min(this.wakeMs, offerMs)
         return

@@ -1,7 +1,8 @@
 /**
  * Starts the pieces that were requested when the uplink has room, and tells a full uplink from a slow receiver.
  *
- * Order: urgent requests of neighbours that are within their share, then accepted offers as they were accepted, then the other urgent ones.
+ * Order: urgent requests while they take a bounded part of what we send, then accepted offers as they were accepted, then other urgent
+ * requests of neighbours within their share, then those of the others.
  * A flight that its receiver holds up (overtaken by later ones to others, or far later than our uplink explains) leaves the uplink's window
  * and marks its receiver slow; from then on that neighbour's own window bounds it (drain.ts). Used by uploader.ts.
  */
@@ -119,10 +120,11 @@ export class Sender {
         const { upload } = neighbour
         this.#dropMoot(neighbour)
         if (upload.queued === 0 || !this.#maySendTo(neighbour)) continue
-        const isUrgent = upload.urgent.size > 0 && (upload.ready.size === 0 || share.maySendUrgent(upload))
-        if (!isUrgent && !isFree) continue
-        const rank = isUrgent ? (share.maySendUrgent(upload) ? 0 : 2) : 1
-        if (rank === 2 && !isIdle) continue
+        const isFirst = upload.urgent.size > 0 && share.maySendUrgentFirst
+        if (!isFirst && !isFree) continue
+        const isUrgent = isFirst || (upload.urgent.size > 0 && (upload.ready.size === 0 || share.maySend(upload)))
+        const rank = isFirst ? 0 : !isUrgent ? 1 : share.maySend(upload) ? 2 : 3
+        if (rank === 3 && !isIdle) continue
         const [piece, order] = (isUrgent ? upload.urgent : upload.ready).entries().next().value as [number, number]
         if (rank > bestRank || (rank === bestRank && order > bestOrder)) continue
         best = { neighbour, piece, isUrgent }

@@ -41,9 +41,9 @@ export class Share {
     return tag <= this.#nowPieces + SHARE.SLACK_PIECES
   }
 
-  /** Readers go first, wherever they stand, up to half of what we send; beyond that each only within its neighbour's share. */
-  maySendUrgent(account: UploadAccount): boolean {
-    return this.#urgentShare < SHARE.URGENT || this.maySend(account)
+  /** Whether urgent requests go before all else: while they take a bounded part of what we send. Beyond it they get what others leave. */
+  get maySendUrgentFirst(): boolean {
+    return this.#urgentShare < SHARE.URGENT
   }
 
   /** A piece for the neighbour begins. */

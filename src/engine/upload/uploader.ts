@@ -112,7 +112,8 @@ export class Uploader {
       else if (this.#ledger.has(neighbour, piece)) continue
       else if (upload.queued + upload.wishes.size >= options.maxQueuedPerPeer) refused.full.push(piece)
       else {
-        // A peer that requests a piece does not have it, whatever we believed.
+        // A peer that requests a piece does not have it, whatever it said before; that it lost many is hardly true.
+        if (table.slotHolds(neighbour.slot, piece)) neighbour.strikes++
         table.recordLacks(neighbour.slot, piece)
         if (isUrgent || offer !== undefined || !options.offers) this.#ledger.recordWaiting(neighbour, piece, isUrgent)
         else this.#ledger.recordWish(neighbour, piece, nowMs)
