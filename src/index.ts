@@ -24,7 +24,7 @@ export {
   type VerifyReport,
   verifyContent,
   writeManifest
-} from './node/content.ts'
+} from './node/manifests.ts'
 export { createNode } from './node/node.ts'
 export { createManifestFromUrl, type OriginManifestOptions } from './node/origin-manifest.ts'
 export type * from './node/types.ts'

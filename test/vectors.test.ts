@@ -13,8 +13,8 @@ import { formatLink, parseLink } from '../src/content/link.ts'
 import { formatManifest, parseManifest } from '../src/content/manifest.ts'
 import { encodePieceList, parsePieceList } from '../src/content/piece-list.ts'
 import { ProtocolError } from '../src/errors.ts'
-import { topicOf } from '../src/network/gossip.ts'
-import { GossipSeal } from '../src/network/gossip-seal.ts'
+import { topicOf } from '../src/network/discovery/gossip.ts'
+import { GossipSeal } from '../src/network/discovery/gossip-seal.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
 import {
   decodeMessage,

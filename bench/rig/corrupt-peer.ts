@@ -9,7 +9,7 @@ import { Bitfield } from '../../src/content/bitfield.ts'
 import { encodePieceList, geometryOf } from '../../src/content/piece-list.ts'
 import { createHost } from '../../src/network/host.ts'
 import type { PeerLink, SwarmListener } from '../../src/network/types.ts'
-import { readManifest } from '../../src/node/content.ts'
+import { readManifest } from '../../src/node/manifests.ts'
 import { decodeHex } from '../../src/util/bytes.ts'
 import { WIRE_VERSION } from '../../src/wire/messages.ts'
 

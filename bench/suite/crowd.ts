@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path'
-import { readManifest } from '../../src/node/content.ts'
+import { readManifest } from '../../src/node/manifests.ts'
 import { createNode } from '../../src/node/node.ts'
 
 const [manifest, content, address, count, folder] = process.argv.slice(2) as [string, string, string, string, string]

@@ -6,7 +6,7 @@
 
 import { isLink, parseLink } from '../content/link.ts'
 import { formatManifest } from '../content/manifest.ts'
-import { readManifest } from '../node/content.ts'
+import { readManifest } from '../node/manifests.ts'
 import type { GetStatus, Transfer } from '../node/types.ts'
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { manifestFields } from './describe.ts'

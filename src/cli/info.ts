@@ -3,7 +3,7 @@
  */
 
 import { formatLink, isLink, parseLink } from '../content/link.ts'
-import { readManifest } from '../node/content.ts'
+import { readManifest } from '../node/manifests.ts'
 import { formatBytes } from '../util/sizes.ts'
 import { describeContent, manifestFields } from './describe.ts'
 import { interruptible } from './interrupt.ts'

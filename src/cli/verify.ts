@@ -3,7 +3,7 @@
  * Ends with 0 when all is well and 1 when anything is missing or damaged.
  */
 
-import { readManifest, verifyContent } from '../node/content.ts'
+import { readManifest, verifyContent } from '../node/manifests.ts'
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { manifestFields, pieceCount } from './describe.ts'
 import { byteProgress } from './hashing.ts'

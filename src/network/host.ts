@@ -1,7 +1,7 @@
 /**
  * libp2p (composed in libp2p-node.ts) and LAN discovery behind the plain interface of types.ts.
  *
- * Invariants: at most one link per peer and root (links.ts); a banned peer is neither dialled nor accepted nor kept; nothing that a
+ * Invariants: at most one link per peer and root (peer-streams.ts); a banned peer is neither dialled nor accepted nor kept; nothing that a
  * remote does can throw outside of its own stream. Called by the node, which creates one host per process.
  */
 
@@ -13,27 +13,27 @@ import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
 import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
-import { AddressWatch } from './address-watch.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
-import { BootstrapLoop } from './bootstrap.ts'
-import { DhtRouter, NoRouter } from './dht-router.ts'
-import { Gossip } from './gossip.ts'
-import { GossipGate } from './gossip-gate.ts'
-import { Heartbeat } from './heartbeat.ts'
+import { BootstrapLoop } from './discovery/bootstrap.ts'
+import { DhtRouter, NoRouter } from './discovery/dht-router.ts'
+import { Gossip } from './discovery/gossip.ts'
+import { GossipGate } from './discovery/gossip-gate.ts'
+import { keepPeersInMemory } from './discovery/peer-table.ts'
+import { RecordStore } from './discovery/record-store.ts'
+import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './discovery/withdrawal.ts'
 import { createLibp2pNode, DIAL_TIMEOUT_MS, type Guards, type Libp2pNode } from './libp2p-node.ts'
 import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
 import { gaterOf } from './limits/gater.ts'
+import { PieceListDesk } from './limits/piece-list-desk.ts'
 import { Refusals } from './limits/refusals.ts'
 import { addressOf, fromOf } from './limits/remote-address.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
-import { Links, MAX_STREAMS_PER_CONNECTION } from './links.ts'
-import { keepPeersInMemory } from './peer-table.ts'
-import { PieceListDesk } from './piece-list-desk.ts'
-import { fetchPieceList, servePieceList } from './piece-list-fetch.ts'
-import { RecordStore } from './record-store.ts'
+import { Links, MAX_STREAMS_PER_CONNECTION } from './streams/peer-streams.ts'
+import { fetchPieceList, servePieceList } from './streams/piece-list-fetch.ts'
+import { AddressWatch } from './transport/address-watch.ts'
+import { Heartbeat } from './transport/heartbeat.ts'
 import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
-import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './withdrawal.ts'
 
 const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   stateDir: undefined,

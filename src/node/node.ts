@@ -25,11 +25,11 @@ import { inspectOutput } from '../store/inspect-output.ts'
 import type { PieceStore } from '../store/piece-store.ts'
 import { openSeedStore } from '../store/seed-store.ts'
 import { splitPeerHint } from './address-book.ts'
-import { prepareSeed } from './content.ts'
 import { claimIdentity, type IdentityClaim } from './identity-claim.ts'
+import { fetchManifest, readManifestFile, rootBytes } from './manifest-search.ts'
+import { prepareSeed } from './manifests.ts'
 import { checkOriginSettings, checkRate, parsePeerHint, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts'
 import { checkOrigins } from './origin-fetcher.ts'
-import { fetchManifest, readManifestFile, rootBytes } from './source.ts'
 import { SwarmTransfer } from './transfer.ts'
 import type {
   FinishedDownload,

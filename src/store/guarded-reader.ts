@@ -13,10 +13,10 @@ import type { HashFunction } from '../content/hash.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { StoreError } from '../errors.ts'
 import { forEachWide, isNoFile, openRaw, readAt, statFile, storeError } from './disk.ts'
+import { isSameStamp, type Stamp, stampOf } from './file-stamp.ts'
 import { HandlePool } from './handle-pool.ts'
 import { isPieceHash, type Layout, type Slice } from './layout.ts'
 import { PieceLostError } from './piece-store.ts'
-import { isSameStamp, type Stamp, stampOf } from './stamp.ts'
 
 export interface GuardedReaderInit {
   manifest: Manifest

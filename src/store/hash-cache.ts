@@ -12,8 +12,8 @@ import type { HashFunction } from '../content/hash.ts'
 import { formatManifest, type Manifest, parseManifest } from '../content/manifest.ts'
 import { encodeHex, encodeUtf8 } from '../util/bytes.ts'
 import { replaceFile } from './disk.ts'
+import { stampText } from './file-stamp.ts'
 import type { ScannedContent } from './scan-content.ts'
-import { stampText } from './stamp.ts'
 
 export interface HashCacheInit {
   stateDir: string

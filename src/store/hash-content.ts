@@ -11,13 +11,13 @@ import { HASH_BYTES, type HashFunction } from '../content/hash.ts'
 import { createManifest, type Manifest } from '../content/manifest.ts'
 import { InvalidManifestError, InvalidOptionsError, StoreError } from '../errors.ts'
 import { closeFile, dataSync, forEachWide, openRaw, readAt, statFile, statPath, storeError, writeAt } from './disk.ts'
+import { isSameStamp, isSettled, type Stamp, settleMs, stampOf } from './file-stamp.ts'
 import { HandlePool } from './handle-pool.ts'
 import type { HashCache } from './hash-cache.ts'
 import { HashThreads } from './hash-threads.ts'
 import { Layout } from './layout.ts'
 import { streamPieces } from './read-ahead.ts'
 import { type ScannedContent, type SkippedEntry, scanContent } from './scan-content.ts'
-import { isSameStamp, isSettled, type Stamp, settleMs, stampOf } from './stamp.ts'
 
 /** A single file from this length on is hashed by threads; below they would not have started before the end. */
 const THREADS_FROM_BYTES = 128 * 1024 * 1024

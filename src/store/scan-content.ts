@@ -12,7 +12,7 @@ import { MAX_FILES } from '../content/piece-list.ts'
 import { InvalidManifestError, InvalidOptionsError, StoreError } from '../errors.ts'
 import { decodeUtf8 } from '../util/bytes.ts'
 import { forEachWide, storeError } from './disk.ts'
-import { type Stamp, stampOf } from './stamp.ts'
+import { type Stamp, stampOf } from './file-stamp.ts'
 
 export interface SkippedEntry {
   /** Relative to the folder, `/`-separated. */

@@ -9,10 +9,10 @@ import { Bitfield } from '../content/bitfield.ts'
 import type { HashFunction } from '../content/hash.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { StoreError } from '../errors.ts'
+import type { Stamp } from './file-stamp.ts'
 import { GuardedReader } from './guarded-reader.ts'
 import { isPieceHash, Layout } from './layout.ts'
 import type { PieceStore } from './piece-store.ts'
-import type { Stamp } from './stamp.ts'
 import { verifyContent } from './verify-content.ts'
 
 export interface SeedStoreInit {

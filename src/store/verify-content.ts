@@ -10,11 +10,11 @@ import type { Bitfield } from '../content/bitfield.ts'
 import type { HashFunction } from '../content/hash.ts'
 import type { Manifest } from '../content/manifest.ts'
 import { forEachWide, isNoFile, openRaw, readAt, statPath, storeError } from './disk.ts'
+import { isSameStamp, isSettled, type Stamp, stampOf } from './file-stamp.ts'
 import { HandlePool } from './handle-pool.ts'
 import { isPieceHash, Layout, type Slice } from './layout.ts'
 import { streamPieces } from './read-ahead.ts'
 import type { Selection } from './selection.ts'
-import { isSameStamp, isSettled, type Stamp, stampOf } from './stamp.ts'
 
 export interface VerifyOptions {
   hash: HashFunction

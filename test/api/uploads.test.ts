@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Task } from '../../src/api/schema/tasks.ts'
 import type { Part, Upload } from '../../src/api/schema/uploads.ts'
-import { createManifest } from '../../src/node/content.ts'
+import { createManifest } from '../../src/node/manifests.ts'
 import { type TestDaemon, World } from '../daemon/fixture.ts'
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('base64')

@@ -6,7 +6,7 @@ import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { commonPrefix, plan } from '../../src/cli/push.ts'
-import { createManifest } from '../../src/node/content.ts'
+import { createManifest } from '../../src/node/manifests.ts'
 import { swarm, World } from '../daemon/fixture.ts'
 
 const MIB = 1024 * 1024

@@ -1,5 +1,5 @@
 /**
- * What every router must do; run on the DHT (test/network/dht-router.test.ts) and on its twin in memory.
+ * What every router must do; run on the DHT (test/network/discovery/dht-router.test.ts) and on its twin in memory.
  */
 
 import assert from 'node:assert/strict'

@@ -9,8 +9,8 @@ import { encodePieceList } from '../../src/content/piece-list.ts'
 import { createNode, type Manifest, type SwarmNode, type Transfer } from '../../src/index.ts'
 import { createHost } from '../../src/network/host.ts'
 import type { PeerLink } from '../../src/network/types.ts'
+import { rootBytes } from '../../src/node/manifest-search.ts'
 import { resolveNodeOptions } from '../../src/node/options.ts'
-import { rootBytes } from '../../src/node/source.ts'
 import { type Message, WIRE_VERSION } from '../../src/wire/messages.ts'
 
 const home = await mkdtemp(join(tmpdir(), 'swarm-bad-'))

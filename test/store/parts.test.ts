@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import fc from 'fast-check'
+import { isSettled, settleMs } from '../../src/store/file-stamp.ts'
 import { HandlePool } from '../../src/store/handle-pool.ts'
 import { Layout } from '../../src/store/layout.ts'
 import { Selection } from '../../src/store/selection.ts'
-import { isSettled, settleMs } from '../../src/store/stamp.ts'
 import { defaultStateDir } from '../../src/store/state-dir.ts'
 import { folderContent, PIECE } from './fixtures.ts'
 

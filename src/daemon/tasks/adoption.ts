@@ -7,7 +7,7 @@
  */
 
 import type { Manifest } from '../../content/manifest.ts'
-import { createManifest } from '../../node/content.ts'
+import { createManifest } from '../../node/manifests.ts'
 import type { SwarmNode } from '../../node/types.ts'
 
 export interface AdoptionInit {

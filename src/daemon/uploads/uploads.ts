@@ -25,7 +25,7 @@ import {
   StoreError,
   SwarmError
 } from '../../errors.ts'
-import { createManifest } from '../../node/content.ts'
+import { createManifest } from '../../node/manifests.ts'
 import type { Contents } from '../tasks/contents.ts'
 import type { TaskStatus } from '../tasks/task.ts'
 import { type Debit, UploadLedger } from './ledger.ts'

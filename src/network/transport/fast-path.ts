@@ -21,7 +21,7 @@ export interface ReleasingSink {
   whenReleased(callback: () => void): boolean
 }
 
-/** Something whose packets are marked (low-delay.ts), until it carries what is large. */
+/** Something whose packets are marked (socket-priority.ts), until it carries what is large. */
 export interface DelaySensitive {
   /** Whether what the whole connection carries from now on is small and waited for. */
   preferLowDelay(isPreferred: boolean): void

@@ -22,7 +22,7 @@ import type {
 } from '@libp2p/interface'
 import { serviceCapabilities, UnexpectedPeerError } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
-import { setLowDelay } from './low-delay.ts'
+import { setLowDelay } from './socket-priority.ts'
 import { createCertificate, verifyCertificate } from './tls-certificate.ts'
 import { TlsConnection } from './tls-connection.ts'
 

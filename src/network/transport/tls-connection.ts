@@ -14,7 +14,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { TLS_EXPORTER_BYTES, TLS_EXPORTER_LABEL } from '../../wire/handshake.ts'
 import type { ChannelBound, DelaySensitive, ReleasingSink, VolatileSource } from './fast-path.ts'
-import { setLowDelay } from './low-delay.ts'
+import { setLowDelay } from './socket-priority.ts'
 
 /** One TLS record's plaintext is at most 16 KiB, and Node hands out no more at a time. */
 const READ_BYTES = 16 * 1024

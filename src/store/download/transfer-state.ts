@@ -12,7 +12,7 @@ import { Bitfield } from '../../content/bitfield.ts'
 import type { HashFunction } from '../../content/hash.ts'
 import { decodeHexInto, encodeHex, encodeUtf8 } from '../../util/bytes.ts'
 import { removePath, replaceFile } from '../disk.ts'
-import { type Stamp, stampText } from '../stamp.ts'
+import { type Stamp, stampText } from '../file-stamp.ts'
 import { readReceipt } from './receipt.ts'
 
 /**

@@ -7,7 +7,7 @@ import { open, readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import * as tus from 'tus-js-client'
 import type { Upload } from '../../../src/api/schema/uploads.ts'
-import { createManifest } from '../../../src/node/content.ts'
+import { createManifest } from '../../../src/node/manifests.ts'
 
 const PART_BYTES = 1024 * 1024
 /** A daemon that was killed is away until it has started again, which may take long on a busy machine. */

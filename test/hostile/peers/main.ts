@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from 'node:util'
-import { readManifest } from '../../../src/node/content.ts'
+import { readManifest } from '../../../src/node/manifests.ts'
 import { BEHAVIOURS, type BehaviourName } from './behaviours.ts'
 import { HostilePeer } from './hostile-peer.ts'
 

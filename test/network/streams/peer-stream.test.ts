@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { Connection } from '@libp2p/interface'
+import { streamPair } from '@libp2p/utils'
+import { StreamLink } from '../../../src/network/streams/peer-stream.ts'
+import { BufferPool } from '../../../src/util/buffer-pool.ts'
+
+test('A link on a stream that has ended already tells its end once, after whoever made it has it', async () => {
+  const [stream] = await streamPair()
+  stream.abort(new Error('the other side went away'))
+  const ended: string[] = []
+  const link: StreamLink = new StreamLink({
+    stream,
+    connection: { remotePeer: 'somebody', remoteAddr: '/ip4/127.0.0.1/tcp/1' } as unknown as Connection,
+    initiator: true,
+    buffers: new BufferPool(0),
+    log: () => {},
+    onHandshake: () => assert.fail('no handshake can come'),
+    onHello: () => assert.fail('no hello can come'),
+    openLane: () => assert.fail('nobody asks for a lane'),
+    onEnd: reason => {
+      assert.equal(link.isEnded, true)
+      ended.push(reason)
+    }
+  })
+  assert.deepEqual(ended, [])
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(ended, ['stream closed'])
+})
