@@ -25,6 +25,7 @@ import { Refusals } from './daemon/refusals.ts'
 import { type AdoptionInit, adoptDownloads } from './daemon/tasks/adoption.ts'
 import { TaskQueue } from './daemon/tasks/queue.ts'
 import { TaskStore } from './daemon/tasks/task-store.ts'
+import { GrowingUploads } from './daemon/uploads/growing.ts'
 import { UploadStore } from './daemon/uploads/upload-store.ts'
 import { Uploads } from './daemon/uploads/uploads.ts'
 import { StoreError } from './errors.ts'
@@ -222,7 +223,7 @@ async function serve({
       await mountApi(app, { ...parts, version, startedMs: Date.now(), options, metrics, access, isStopping })
       await app.register(fileRoutes, { contents, meter: gatewayMeter({ metrics, connections, refusals }) })
       const { completeDir, corsOrigins, maxUploadBytes: maxBytes, uploadExpiryMs: expiryMs } = options
-      await app.register(tusRoutes, { uploads, completeDir, maxBytes, expiryMs, corsOrigins })
+      await app.register(tusRoutes, { uploads: new GrowingUploads(uploads), completeDir, maxBytes, expiryMs, corsOrigins })
     }
   })
   const url = await listen(app, options)

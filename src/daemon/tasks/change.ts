@@ -36,7 +36,10 @@ export function planUpdate<T extends Holder>(task: T, change: TaskChange, queue:
   ])
 }
 
-/** New peers help, new origins replace the former. Throws `RequestRefusedError` ('conflict') for another output. */
+/**
+ * New peers help, new origins replace the former. Throws `RequestRefusedError` ('conflict') for another
+ * output.
+ */
 export function planAskAgain(record: TaskRecord, request: NewTask): Partial<TaskRecord> {
   const { output, origins = [], peers = [] } = request
   if (output !== undefined && output !== record.output && output !== record.path) {

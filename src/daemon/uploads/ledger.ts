@@ -11,6 +11,7 @@
 import { statfsSync } from 'node:fs'
 import { RequestRefusedError, StoreError } from '../../errors.ts'
 import { formatBytes } from '../../util/sizes.ts'
+import type { Debit } from '../content-service.ts'
 
 interface LedgerInit {
   /** Where the bytes go. */
@@ -40,16 +41,6 @@ interface Account {
   /** What of it is in the sum of claims, and of that what is not on disk. */
   claimed: number
   unwritten: number
-}
-
-/** Bytes that are being written. */
-export interface Debit {
-  /** Before each chunk. Throws `RequestRefusedError` ('too_large') or `StoreError` (ENOSPC). */
-  take(bytes: number): void
-  /**
-   * At the end: what of it is kept, and how much that was there has gone for it; without, nothing came of it.
-   */
-  settle(kept?: { bytes: number; replaced: number }): void
 }
 
 /** A promise without a byte for this long holds no room. */

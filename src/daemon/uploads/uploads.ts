@@ -11,10 +11,9 @@
  * the tus front.
  */
 
-import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
-import { basename, join, parse } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { mkdir, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { checkFileName } from '../../content/file-names.ts'
 import type { Manifest } from '../../content/manifest.ts'
 import {
@@ -28,7 +27,8 @@ import {
 import { createManifest } from '../../node/manifests.ts'
 import type { Contents } from '../tasks/contents.ts'
 import type { TaskStatus } from '../tasks/task.ts'
-import { type Debit, UploadLedger } from './ledger.ts'
+import { UploadLedger } from './ledger.ts'
+import { joinFiles, placeFile, writePart } from './upload-files.ts'
 import type { PartRecord, UploadRecord, UploadStore } from './upload-store.ts'
 
 interface UploadsInit {
@@ -324,68 +324,12 @@ function missingParts(parts: readonly PartRecord[]): string | undefined {
 }
 
 /** A name that can be a file's; throws `InvalidOptionsError`. */
-export function safeName(name: string): string {
+function safeName(name: string): string {
   try {
     checkFileName(name, 'name')
     return name
   } catch (err) {
     if (!(err instanceof InvalidManifestError)) throw err
     throw new InvalidOptionsError(`name: ${err.what}`, { field: 'name' }, err)
-  }
-}
-
-/** One behind the other into a new file, durable. */
-export async function joinFiles(target: string, files: readonly string[]): Promise<void> {
-  try {
-    await using handle = await open(target, 'w', 0o600)
-    for (const file of files) {
-      for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) await writeAll(handle, chunk as Buffer)
-    }
-    await handle.datasync()
-  } catch (err) {
-    throw new StoreError('cannot put the parts together', target, err)
-  }
-}
-
-/** Into a new file, debited chunk by chunk, durable. */
-async function writePart(
-  path: string,
-  body: AsyncIterable<Uint8Array>,
-  debit: Debit
-): Promise<{ bytes: number; digest: Buffer }> {
-  const hash = createHash('sha256')
-  let bytes = 0
-  await using handle = await open(path, 'wx', 0o600)
-  for await (const chunk of body) {
-    debit.take(chunk.byteLength)
-    bytes += chunk.byteLength
-    hash.update(chunk)
-    await writeAll(handle, chunk)
-  }
-  await handle.datasync()
-  return { bytes, digest: hash.digest() }
-}
-
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) done += (await handle.write(bytes, done)).bytesWritten
-}
-
-/**
- * Gives the file a name in `folder`: `name`, or `name (2)` and so on when that is taken. It keeps its old
- * name as well until the upload is settled, so that a crash in between costs nothing; where the file system
- * knows no second name it is moved. Throws `StoreError`.
- */
-async function placeFile(path: string, folder: string, name: string): Promise<string> {
-  const { name: stem, ext } = parse(name)
-  for (let number = 1; ; number++) {
-    const target = join(folder, number === 1 ? name : `${stem} (${number})${ext}`)
-    try {
-      const there = await stat(target).catch(() => undefined)
-      if (there === undefined) await link(path, target).catch(() => rename(path, target))
-      else if (there.ino !== (await stat(path)).ino) continue
-      return target
-    } catch (err) {
-      throw new StoreError('cannot put the upload in place', target, err)
-    }
   }
 }

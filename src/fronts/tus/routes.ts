@@ -4,12 +4,12 @@
 
 import type { FastifyPluginAsync } from 'fastify'
 import { checkReach } from '../../daemon/access/caller.ts'
-import type { Uploads } from '../../daemon/uploads/uploads.ts'
+import type { UploadService } from '../../daemon/content-service.ts'
 import { UPLOAD_STALL_MS } from '../../http/bounds.ts'
 import { TusUploads } from './tus.ts'
 
 interface TusInit {
-  uploads: Uploads
+  uploads: UploadService
   /** Uploads lie here once they are complete; a token for certain contents must be for this folder. */
   completeDir: string
   maxBytes: number

@@ -2,7 +2,7 @@
  * Resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload) at `/uploads`: creation (also with
  * the first bytes and with the length to follow), termination, expiration, checksum, concatenation.
  *
- * @tus/server speaks the protocol and @tus/file-store keeps the bytes; records are in the upload store.
+ * @tus/server speaks the protocol and @tus/file-store keeps the bytes; records are the daemon's.
  * Checksums and concatenation are ours, since neither has them.
  *
  * Invariants: bytes whose checksum is wrong are cut off again before anything is answered; a finished upload
@@ -17,8 +17,7 @@ import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { FileStore } from '@tus/file-store'
 import { type DataStore, Server, type Upload as TusUpload } from '@tus/server'
-import type { Debit } from '../../daemon/uploads/ledger.ts'
-import { joinFiles, safeName, type Uploads } from '../../daemon/uploads/uploads.ts'
+import type { Debit, GrowingUpload, UploadService } from '../../daemon/content-service.ts'
 import { httpStatusOf, InvalidOptionsError, NotFoundError, SwarmError } from '../../errors.ts'
 
 const PATH = '/uploads'
@@ -35,49 +34,45 @@ interface RequestFacts {
 }
 
 export class TusUploads {
-  readonly #uploads: Uploads
+  readonly #uploads: UploadService
   readonly #server: Server
   readonly #store: FileStore
   readonly #facts = new AsyncLocalStorage<RequestFacts>()
 
   constructor(
-    uploads: Uploads,
+    uploads: UploadService,
     { maxBytes, expiryMs, allowOrigin }: { maxBytes: number; expiryMs: number; allowOrigin: (origin: string) => boolean }
   ) {
     this.#uploads = uploads
-    const { store } = uploads
     this.#store = new CheckedFileStore(
       {
-        directory: store.folder,
+        directory: uploads.folder,
         expirationPeriodInMilliseconds: expiryMs,
         configstore: {
           get: async key => {
-            const record = store.get(idOf(key))
-            if (record === undefined || record.kind !== 'tus') return undefined
+            const known = uploads.find(idOf(key))
+            if (known === undefined) return undefined
             return {
               id: key,
-              size: record.length,
+              size: known.length,
               offset: 0,
-              metadata: { ...record.metadata },
-              // What the library counts the expiry from.
-              creation_date: new Date(uploads.expiresMs(record) - expiryMs).toISOString(),
+              metadata: { ...known.metadata },
+              // The library counts the expiry from here.
+              creation_date: new Date(known.expiresMs - expiryMs).toISOString(),
               storage: undefined
             } as TusUpload
           },
           set: async (key, upload) => {
-            const known = store.get(idOf(key))
-            if (known !== undefined) {
-              uploads.ledger.announce(known.id, upload.size)
-              store.save({ ...known, length: upload.size })
-            } else await this.#create(idOf(key), upload)
+            const known = uploads.find(idOf(key))
+            if (known !== undefined) uploads.announce(known.id, upload.size)
+            else await this.#create(idOf(key), upload)
           },
           delete: async key => uploads.remove(idOf(key)),
-          list: async () =>
-            store.list().flatMap(({ id, kind, taskId }) => (kind === 'tus' && taskId === undefined ? [keyOf(id)] : []))
+          list: async () => uploads.list().map(({ id }) => keyOf(id))
         }
       },
       this.#facts,
-      (id, announced) => uploads.ledger.begin(id, { announced })
+      (id, announced) => uploads.debit(id, announced)
     ) as FileStore
     this.#server = new Server({
       path: PATH,
@@ -89,14 +84,14 @@ export class TusUploads {
       generateUrl: (_request, { id }) => `${PATH}/${idOf(id)}`,
       getFileIdFromRequest: (_request, last) => (last === undefined ? undefined : keyOf(last.split('/').at(-1) ?? '')),
       onUploadCreate: async (_request, upload) => {
-        uploads.ledger.checkRoom(upload.size ?? 0)
+        uploads.checkRoom(upload.size ?? 0)
         return {}
       },
       onUploadFinish: async (_request, upload) => {
-        const record = uploads.record(idOf(upload.id))
-        if (record.isPartial || record.taskId !== undefined) return {}
-        const task = await uploads.finish(record, store.tusFile(record.id))
-        return { headers: { 'Swarm-Root': task.root, 'Swarm-Task': task.id } }
+        const { id, isPartial, isComplete } = this.#known(idOf(upload.id))
+        if (isPartial || isComplete) return {}
+        const content = await uploads.finish(id)
+        return { headers: { 'Swarm-Root': content.root, 'Swarm-Task': content.id } }
       },
       onResponseError: (_request, err) =>
         err instanceof SwarmError ? { status_code: httpStatusOf(err), body: `${err.message}\n` } : undefined
@@ -113,15 +108,15 @@ export class TusUploads {
         return
       } else if (request.method === 'HEAD') {
         const id = request.url?.split('/').at(-1) ?? ''
-        const record = this.#uploads.store.get(id)
-        if (record?.isPartial === true) response.setHeader('upload-concat', 'partial')
-        if (record?.taskId !== undefined && record.length !== undefined) {
+        const known = this.#uploads.find(id)
+        if (known?.isPartial === true) response.setHeader('upload-concat', 'partial')
+        if (known?.isComplete === true && known.length !== undefined) {
           // Its bytes have moved to the complete contents.
           response.writeHead(200, {
             ...TUS,
-            'upload-offset': record.length,
-            'upload-length': record.length,
-            'swarm-root': record.root ?? '',
+            'upload-offset': known.length,
+            'upload-length': known.length,
+            'swarm-root': known.root ?? '',
             'cache-control': 'no-store'
           })
           response.end()
@@ -142,7 +137,6 @@ export class TusUploads {
 
   /** Makes one upload of parts that are complete, in the order given. */
   async #concatenate(concat: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { store } = this.#uploads
     const ids = concat
       .slice('final;'.length)
       .trim()
@@ -152,8 +146,7 @@ export class TusUploads {
     if (ids.length > MAX_PARTS) throw new InvalidOptionsError(`more than ${MAX_PARTS} parts`)
     let length = 0
     for (const id of ids) {
-      const record = this.#uploads.record(id)
-      if (record.kind !== 'tus' || !record.isPartial)
+      if (!this.#known(id).isPartial)
         throw new InvalidOptionsError('one of the parts was not announced as one (Upload-Concat: partial)', { id })
       const { size, offset } = await this.#store.getUpload(keyOf(id)).catch(err => {
         throw new NotFoundError('no such upload; it may have expired', { id, cause: String(err) })
@@ -163,36 +156,28 @@ export class TusUploads {
     }
     const id = randomUUID()
     const metadata = parseMetadata(request.headers['upload-metadata'])
-    await this.#uploads.initiate({ kind: 'tus', name: nameOf(metadata), length, root: metadata.root ?? undefined, metadata }, id)
-    const whole = store.tusFile(id)
-    try {
-      await joinFiles(
-        whole,
-        ids.map(part => store.tusFile(part))
-      )
-    } catch (err) {
-      await this.#uploads.remove(id)
-      throw err
-    }
-    const task = await this.#uploads.finish(this.#uploads.record(id), whole)
-    for (const part of ids) await this.#uploads.remove(part)
-    response.writeHead(201, { ...TUS, location: `${PATH}/${id}`, 'swarm-root': task.root, 'swarm-task': task.id }).end()
+    const whole = { name: nameOf(metadata), length, root: metadata.root ?? undefined, metadata, isPartial: false }
+    const content = await this.#uploads.join(id, whole, ids)
+    response.writeHead(201, { ...TUS, location: `${PATH}/${id}`, 'swarm-root': content.root, 'swarm-task': content.id }).end()
   }
 
   async #create(id: string, upload: TusUpload): Promise<void> {
     const metadata = upload.metadata ?? {}
     const isPartial = this.#facts.getStore()?.isPartial === true
-    await this.#uploads.initiate(
-      {
-        kind: 'tus',
-        name: isPartial ? 'part' : nameOf(metadata),
-        length: upload.size,
-        root: metadata.root ?? undefined,
-        metadata,
-        isPartial
-      },
-      id
-    )
+    await this.#uploads.begin(id, {
+      name: isPartial ? 'part' : nameOf(metadata),
+      length: upload.size,
+      root: metadata.root ?? undefined,
+      metadata,
+      isPartial
+    })
+  }
+
+  /** Throws `NotFoundError`. */
+  #known(id: string): GrowingUpload {
+    const known = this.#uploads.find(id)
+    if (known === undefined) throw new NotFoundError('no such upload; it may have expired', { id })
+    return known
   }
 }
 
@@ -284,5 +269,5 @@ function parseMetadata(header: string | string[] | undefined): Record<string, st
 }
 
 function nameOf(metadata: Readonly<Record<string, string | null>>): string {
-  return safeName(metadata.filename ?? metadata.name ?? 'upload')
+  return metadata.filename ?? metadata.name ?? 'upload'
 }
