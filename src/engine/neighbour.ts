@@ -58,6 +58,11 @@ export class Neighbour {
     return this.#isKnown
   }
 
+  /** It has neither acknowledged nor delivered a piece. */
+  get isNewcomer(): boolean {
+    return this.upload.drainRate === 0 && !this.download.isProven
+  }
+
   /** Its bitfield arrived: pieces may be offered to it. */
   introduce(): void {
     this.#isKnown = true

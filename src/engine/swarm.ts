@@ -243,6 +243,7 @@ export class Swarm {
       case 'pieceReceived': {
         const neighbour = state.neighbourOf.get(input.peer)
         const { piece, bytes } = input
+        const wasNewcomer = neighbour?.isNewcomer
         if (neighbour === undefined) {
           state.emit({ type: 'dropPiece', peer: input.peer, piece, reason: 'not a neighbour' })
         } else if (!state.geometry.hasPiece(piece) || bytes !== state.geometry.pieceBytes(piece)) {
@@ -251,6 +252,7 @@ export class Swarm {
         } else if (!this.#downloader.handlePiece(neighbour, piece, bytes, nowMs)) {
           this.#disconnect(neighbour, `piece ${piece} was not requested`, ENGINE.PROTOCOL_BAN_MS, nowMs)
         } else {
+          if (wasNewcomer) this.#uploader.handleProven(neighbour)
           this.#origin.recordFromPeers(bytes, nowMs)
           this.#origin.handleSettled(piece)
           this.#downloader.pullNext(neighbour, nowMs)

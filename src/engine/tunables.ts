@@ -168,6 +168,10 @@ export const SHARE = {
 export const MERIT = {
   /** First copies given on trust. + corrupters swallow more; - honest ones count as light (two at most are usual). */
   TRUSTED_FIRST_COPIES: { contributors: 1, cooperative: 3 },
+  /** Newcomers over which the share of lost ones is taken, and above which share all newcomers get that of one neighbour. + new names swallow
+   * more; - a few lost ones make all wait. */
+  NEWCOMERS: 4,
+  MAX_LOST_NEWCOMERS: 0.5,
   /** Peers remembered after they left; first copies remembered. */
   MAX_REMEMBERED: 1024,
   MAX_FIRST_COPIES: 65_536,

@@ -48,6 +48,32 @@ describe('evidence of merit', () => {
     giveTooMany(settingOf('contributors'), contributors)
   })
 
+  it('makes newcomers light while most of the last ones took a piece and left without a word', () => {
+    const state = stateOf(32, 'all')
+    const evidence = new Evidence(state)
+    const comeAndGo = (key: string, isHeardOf: boolean): void => {
+      const neighbour = addNeighbour(state, key)
+      evidence.admit(neighbour)
+      neighbour.upload.bytesUploaded = 1
+      if (isHeardOf) {
+        neighbour.upload.drainRate = 1
+        evidence.recordProven(neighbour)
+      }
+      evidence.forget(neighbour)
+    }
+    const stays = addNeighbour(state, 'stays')
+    evidence.admit(stays)
+    for (let i = 0; i < MERIT.NEWCOMERS; i++) comeAndGo(`lost ${i}`, false)
+    assert.equal(state.marks.light.has(stays.slot), true)
+    stays.upload.drainRate = 1
+    evidence.recordProven(stays)
+    assert.equal(state.marks.light.has(stays.slot), false)
+    for (let i = 0; i < MERIT.NEWCOMERS; i++) comeAndGo(`heard of ${i}`, true)
+    const late = addNeighbour(state, 'late')
+    evidence.admit(late)
+    assert.equal(state.marks.light.has(late.slot), false)
+  })
+
   it('pays a first copy back when the piece turns up at another neighbour', () => {
     const setting = settingOf()
     giveTooMany(setting, cooperative)

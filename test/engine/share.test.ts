@@ -15,7 +15,10 @@ function settingOf(count: number, isFirstLight = false): Setting {
   const state = stateOf(8, 'all')
   const share = new Share(state)
   const neighbours = Array.from({ length: count }, (_, index) => addNeighbour(state, `n${index}`))
-  for (const { upload } of neighbours) share.admit(upload)
+  for (const { upload } of neighbours) {
+    upload.drainRate = 1
+    share.admit(upload)
+  }
   if (isFirstLight) state.marks.light.add(0)
   return { share, neighbours }
 }
@@ -36,7 +39,7 @@ describe('the share of the uplink', () => {
     const [light, ...others] = neighbours as [Neighbour, ...Neighbour[]]
     let given = 0
     for (let i = 0; i < 2000; i++) {
-      const isLightsTurn = share.mayOffer(light.upload)
+      const isLightsTurn = share.mayOffer(light)
       if (isLightsTurn) given++
       share.charge(isLightsTurn ? light : (others[i % 2] as Neighbour), false)
     }
@@ -47,9 +50,24 @@ describe('the share of the uplink', () => {
   it('counts what a light neighbour was offered and accepted as taken', () => {
     const { share, neighbours } = settingOf(2, true)
     const [light] = neighbours as [Neighbour]
-    assert.ok(share.mayOffer(light.upload))
+    assert.ok(share.mayOffer(light))
     light.upload.offered++
-    assert.equal(share.mayOffer(light.upload), false)
+    assert.equal(share.mayOffer(light), false)
+  })
+
+  it('of all light newcomers together is that of one neighbour, whatever their number', () => {
+    const { share, neighbours } = settingOf(4)
+    const [first, ...others] = neighbours as [Neighbour, ...Neighbour[]]
+    let given = 0
+    for (let i = 0; i < 1000; i++) {
+      // Under a new name each time.
+      first.upload.tag = 0
+      first.upload.drainRate = 0
+      const isNewcomersTurn = share.mayOffer(first)
+      if (isNewcomersTurn) given++
+      share.charge(isNewcomersTurn ? first : (others[i % 3] as Neighbour), false)
+    }
+    assert.ok(given > 200 && given < 300, `${given} of 1000 pieces`)
   })
 
   it('makes a greedy asker wait until the others have caught up', () => {

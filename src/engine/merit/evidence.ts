@@ -6,6 +6,9 @@
  * uplink (upload/share.ts) instead of a full one. This is the rule of BitTorrent's super-seeding. It bounds what a peer can swallow that
  * all others have banned: from us, who never receive, it would else get most, as the one with the fewest pieces.
  *
+ * A newcomer gets its first piece on trust, too. While most of the last newcomers took one and were never heard of again, as peers do that come
+ * back under new names, all newcomers together get the share of one neighbour.
+ *
  * In an open swarm a leecher is light to another leecher while it holds pieces that the other lacks and has offered none for long.
  *
  * Outstanding first copies are kept over a reconnect. Bounds: {@link MERIT.MAX_REMEMBERED} peers, {@link MERIT.MAX_FIRST_COPIES} pieces.
@@ -23,6 +26,8 @@ interface Account {
   unspreadInVain: number
   /** Since when it has something that we lack; Infinity: it has not. */
   usefulSinceMs: number
+  /** It has had something that we lack for long, and offered nothing. */
+  isIdle: boolean
 }
 
 export class Evidence {
@@ -31,6 +36,8 @@ export class Evidence {
   readonly #accounts = new Map<Neighbour, Account>()
   /** Who has the only copy that we gave of a piece. */
   readonly #firstHolders = new Map<number, Neighbour>()
+  /** Share of the last newcomers that took a piece and left without a word. */
+  #lostNewcomers = 0
   /** First copies outstanding when a peer left. */
   readonly #remembered = new Map<PeerKey, number>()
 
@@ -41,13 +48,14 @@ export class Evidence {
 
   admit(neighbour: Neighbour): void {
     const unspreadInVain = this.#remembered.get(neighbour.key) ?? 0
-    this.#accounts.set(neighbour, { unspread: 0, unspreadInVain, usefulSinceMs: Number.POSITIVE_INFINITY })
+    this.#accounts.set(neighbour, { unspread: 0, unspreadInVain, usefulSinceMs: Number.POSITIVE_INFINITY, isIdle: false })
     this.#weigh(neighbour)
   }
 
   forget(neighbour: Neighbour): void {
     const account = this.#accounts.get(neighbour)
     if (account === undefined) return
+    if (neighbour.isNewcomer && neighbour.upload.bytesUploaded > 0) this.#recordNewcomer(true)
     this.#accounts.delete(neighbour)
     this.#remembered.delete(neighbour.key)
     const outstanding = account.unspread + account.unspreadInVain
@@ -58,6 +66,17 @@ export class Evidence {
       this.#remembered.set(neighbour.key, outstanding)
     }
     for (const [piece, first] of this.#firstHolders) if (first === neighbour) this.#firstHolders.delete(piece)
+  }
+
+  /** The neighbour, so far a newcomer, acknowledged or delivered its first piece. */
+  recordProven(neighbour: Neighbour): void {
+    this.#recordNewcomer(false)
+    this.#weigh(neighbour)
+  }
+
+  #recordNewcomer(isLost: boolean): void {
+    this.#lostNewcomers += ((isLost ? 1 : 0) - this.#lostNewcomers) / MERIT.NEWCOMERS
+    for (const neighbour of this.#accounts.keys()) if (neighbour.isNewcomer) this.#weigh(neighbour)
   }
 
   /** While we have everything: the neighbour has the piece now. `isOurs`: from us. */
@@ -91,13 +110,14 @@ export class Evidence {
       else if (account.usefulSinceMs === Number.POSITIVE_INFINITY) account.usefulSinceMs = nowMs
       const patienceMs = Math.max(MERIT.CONTRIBUTION_MS, MERIT.CONTRIBUTION_PIECES * pieceMs)
       const sinceMs = Math.max(account.usefulSinceMs, neighbour.download.lastOfferMs)
-      if (have.isFull) this.#weigh(neighbour)
-      else this.#state.marks.light.mark(neighbour.slot, nowMs - sinceMs >= patienceMs)
+      account.isIdle = !have.isFull && nowMs - sinceMs >= patienceMs
+      this.#weigh(neighbour)
     }
   }
 
   #weigh(neighbour: Neighbour): void {
-    const { unspread, unspreadInVain } = this.#accounts.get(neighbour) as Account
-    this.#state.marks.light.mark(neighbour.slot, unspread + unspreadInVain > this.#maxUnspread)
+    const { unspread, unspreadInVain, isIdle } = this.#accounts.get(neighbour) as Account
+    const isSuspect = neighbour.isNewcomer && this.#lostNewcomers > MERIT.MAX_LOST_NEWCOMERS
+    this.#state.marks.light.mark(neighbour.slot, isSuspect || isIdle || unspread + unspreadInVain > this.#maxUnspread)
   }
 }

@@ -165,8 +165,8 @@ export class Offerer {
   }
 
   /** The neediest may get more than others, as it can pass on the least; one that passes nothing on gets its small share. */
-  #isDue({ upload, slot }: Neighbour): boolean {
-    return !this.#parts.state.marks.light.has(slot) || this.#parts.share.mayOffer(upload)
+  #isDue(neighbour: Neighbour): boolean {
+    return !this.#parts.state.marks.light.has(neighbour.slot) || this.#parts.share.mayOffer(neighbour)
   }
 
   /**

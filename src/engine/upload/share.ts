@@ -18,6 +18,8 @@ export class Share {
   readonly #marks: NeighbourMarks
   readonly #table: PieceTable
   #nowPieces = 0
+  /** Virtual time until which all newcomers together have had the share of one neighbour; it counts while they are light. */
+  #newcomersTag = 0
   /** Part of late pieces that were urgent. */
   #urgentShare = 0
 
@@ -32,7 +34,9 @@ export class Share {
   }
 
   /** Whether a piece may be offered to a light neighbour although others want something, too. */
-  mayOffer({ tag, offered, ready }: UploadAccount): boolean {
+  mayOffer({ upload, isNewcomer }: Pick<Neighbour, 'upload' | 'isNewcomer'>): boolean {
+    const { offered, ready } = upload
+    const tag = isNewcomer ? Math.max(upload.tag, this.#newcomersTag) : upload.tag
     return tag + (offered + ready.size) / SHARE.LIGHT_WEIGHT <= this.#nowPieces + SHARE.SLACK_PIECES
   }
 
@@ -47,9 +51,10 @@ export class Share {
   }
 
   /** A piece for the neighbour begins. */
-  charge({ slot, upload }: Neighbour, isUrgent: boolean): void {
+  charge({ slot, upload, isNewcomer }: Neighbour, isUrgent: boolean): void {
+    if (isNewcomer) this.#newcomersTag = Math.max(this.#newcomersTag, this.#nowPieces) + 1
     this.#urgentShare += ((isUrgent ? 1 : 0) - this.#urgentShare) / SHARE.URGENT_PIECES
-    const weight = this.#marks.light.has(slot) ? SHARE.LIGHT_WEIGHT : 1
+    const weight = this.#marks.light.has(slot) && !isNewcomer ? SHARE.LIGHT_WEIGHT : 1
     upload.tag = Math.max(upload.tag, this.#nowPieces - SHARE.SLACK_PIECES) + 1 / weight
     this.#nowPieces += 1 / Math.max(weight, this.#wantingWeight())
   }

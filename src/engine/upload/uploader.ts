@@ -97,6 +97,11 @@ export class Uploader {
     this.#ledger.forget(neighbour)
   }
 
+  /** A newcomer delivered its first piece. */
+  handleProven(neighbour: Neighbour): void {
+    this.#evidence.recordProven(neighbour)
+  }
+
   handleRequest(neighbour: Neighbour, pieces: readonly number[], isUrgent: boolean, nowMs: number): void {
     const { status, table, options, isPaused, isLeaving } = this.#state
     const { upload } = neighbour
@@ -164,7 +169,9 @@ export class Uploader {
     if (flight !== undefined) {
       neighbour.usefulMs = nowMs
       this.#offerer.listenTo(neighbour)
+      const wasNewcomer = neighbour.isNewcomer
       this.#sender.acknowledge(neighbour, flight, nowMs)
+      if (wasNewcomer) this.#evidence.recordProven(neighbour)
       return true
     }
     if (upload.offered === 0 && upload.wishes.size === 0) return false
