@@ -211,7 +211,7 @@ export const aria2: Contestant = {
   version: () => versionLine('aria2c', ['--version'], /version ([\d.]+)/, 'apt-get install aria2'),
   async seed(scope, payload) {
     const [tracker = 0, port = 0, ...others] = await freePorts(18)
-    await scope.start({ argv: [process.execPath, here('../rig/tracker.ts'), String(tracker)] }, line =>
+    await scope.start({ argv: [process.execPath, here('../fleet/tracker.ts'), String(tracker)] }, line =>
       line.includes('listening') ? 'serving' : undefined
     )
     const torrent = await torrentOf({ ...payload, path: payload.path }, `http://127.0.0.1:${tracker}/announce`)

@@ -1,6 +1,6 @@
 /**
  * Crowds on capped links: a seeder and its leechers, each in a network namespace with an uplink of 20 Mbit/s, all leechers started cold at the same
- * moment. Here processors of a server are short, not its links: what counts is CPU. The rig does it (bench/rig), one client for each sample.
+ * moment. Here processors of a server are short, not its links: what counts is CPU. bench/fleet does it, one client for each sample.
  */
 
 import { execFile } from 'node:child_process'
@@ -11,13 +11,13 @@ import type { Sample } from './results.ts'
 import type { SampleContext, Workload } from './workloads.ts'
 
 const exec = promisify(execFile)
-const RIG = fileURLToPath(new URL('../rig/main.ts', import.meta.url))
+const FLEET = fileURLToPath(new URL('../fleet/main.ts', import.meta.url))
 const MIB = 2 ** 20
 const MAX_REPORT_BYTES = 64 * MIB
-/** The rig says by this code that namespaces cannot be had. */
+/** The fleet says by this code that namespaces cannot be had. */
 const CANNOT_RUN = 77
 
-/** What is read of the rig's report. */
+/** What is read of the fleet's report. */
 interface RigReport {
   readonly runs: readonly {
     readonly ok: boolean
@@ -29,7 +29,7 @@ interface RigReport {
 function crowd(leechers: number) {
   return async ({ scope, payload, who }: SampleContext): Promise<Sample> => {
     const size = ['--nodes', String(leechers), '--size', String(payload.bytes), '--piece', String(payload.pieceBytes)]
-    const argv = [RIG, 'netns', ...size, '--cold', '--json', '--clients', who, '--out', join(scope.folder, 'rig')]
+    const argv = [FLEET, 'netns', ...size, '--cold', '--json', '--clients', who, '--out', join(scope.folder, 'rig')]
     const { stdout } = await exec(process.execPath, argv, { maxBuffer: MAX_REPORT_BYTES }).catch(err => {
       throw new Error(err.code === CANNOT_RUN ? `no namespaces here: ${err.stderr}` : err.message)
     })

@@ -1,6 +1,6 @@
 /** Where the members of a swarm stand: all on loopback, or each in a network namespace behind a link of its own. */
 
-import { NetnsLab } from '../rig/netns-lab.ts'
+import { NetnsLab } from '../fleet/netns-lab.ts'
 
 /** In bits per second; undefined: as fast as the machine. */
 export interface Link {

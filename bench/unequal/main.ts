@@ -5,7 +5,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { isInside, runInside, sandboxFault } from '../rig/sandbox.ts'
+import { isInside, runInside, sandboxFault } from '../fleet/sandbox.ts'
 import { findCli } from '../suite/contestants.ts'
 import { type Compared, Comparison } from './compare.ts'
 import { type OpenGround, openLoopback, openNamespaces } from './grounds.ts'

@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { Report } from '../../bench/rig/report.ts'
-import { sandboxFault } from '../../bench/rig/sandbox.ts'
+import type { Report } from '../../bench/fleet/report.ts'
+import { sandboxFault } from '../../bench/fleet/sandbox.ts'
 
-const MAIN = fileURLToPath(new URL('../../bench/rig/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../bench/fleet/main.ts', import.meta.url))
 const fault = await sandboxFault()
 const options = fault === undefined ? {} : { skip: fault }
 

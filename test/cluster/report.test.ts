@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { boundSeconds, oneServerSeconds, resolveExperiment, SCENARIOS } from '../../bench/rig/experiment.ts'
-import { congestionCommands, lineSplitter, parseHtbBytes } from '../../bench/rig/lab.ts'
-import { percentile } from '../../bench/rig/report.ts'
+import { boundSeconds, oneServerSeconds, resolveExperiment, SCENARIOS } from '../../bench/fleet/experiment.ts'
+import { congestionCommands, lineSplitter, parseHtbBytes } from '../../bench/fleet/lab.ts'
+import { percentile } from '../../bench/fleet/report.ts'
 
 const values = {
   nodes: '8',

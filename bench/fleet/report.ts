@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { formatBinaryBytes, formatBytes } from '../../src/util/sizes.ts'
 import type { Experiment } from './experiment.ts'
 import { completionPlot, sourcesPlot } from './plots.ts'
-import type { RunResult } from './run.ts'
+import type { RunResult } from './result.ts'
 
 /** What the machine and the links were, as far as it bears on the figures. */
 export interface Facts {

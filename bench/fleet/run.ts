@@ -1,92 +1,33 @@
 /**
- * Runs one experiment with one client in a lab: starts the nodes, gives the signal, performs the scenario's steps, watches every node
- * until all that should be are complete, verifies every file, and says what was measured.
+ * Runs one experiment with one client in a lab: starts the nodes, gives the signal, performs the scenario's
+ * steps, watches every node until all that should be are complete, verifies every file, and says what was
+ * measured (result.ts).
  */
 
-import { createCipheriv, createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { open, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Random } from '../../src/util/random.ts'
 import { type Client, type ClientContext, type NodeEvent, PAYLOAD_NAME, START_NAME } from './clients.ts'
 import { type Action, boundSeconds, type Experiment, oneServerSeconds, type Trigger } from './experiment.ts'
-import {
-  type Lab,
-  type LabHost,
-  type LabProcess,
-  type LinkCaps,
-  type ProcessSpec,
-  type ProcessUsage,
-  processUsage
-} from './lab.ts'
+import { FleetNode } from './fleet-node.ts'
+import type { Lab, LinkCaps } from './lab.ts'
+import { writePayload } from './payload.ts'
+import { type RunResult, resultOf } from './result.ts'
 
 /** How often the steps are considered and the links' counters are read. */
 const TICK_MS = 250
 /** Seconds that a node may take to load, and a run beyond its patience, on a loaded machine. */
 const SLOW_MACHINE_S = 120
-/** The signal is given when the nodes use less than this of a core each (idle with 30 neighbours they use half of it), or after so long. */
+/**
+ * The signal is given when the nodes use less than this of a core each (idle with 30 neighbours they use half
+ * of it), or after so long.
+ */
 const SETTLED_CORES = 0.02
 const MAX_SETTLE_S = 60
 /** Room of a small disk, as a fraction of the file. */
 const SMALL_DISK = 0.6
-/** Lines of stderr kept per node, for the report of a failure. */
-const KEPT_LINES = 20
-
-export type NodeRole = 'leecher' | 'late' | 'small-disk'
-
-export interface NodeResult {
-  readonly name: string
-  readonly role: NodeRole
-  /** Seconds from the signal (late joiners: from their start) until the whole file was verified; undefined when it never was. */
-  readonly seconds: number | undefined
-  /** Whether the bytes on disk are the seeder's bytes, checked by the rig. */
-  readonly intact: boolean
-  readonly restarts: number
-  /** CPU time since the signal; loading is apart. */
-  readonly cpuSeconds: number
-  readonly loadCpuSeconds: number
-  readonly peakRssBytes: number
-  /** Payload by host name, where the client tells. */
-  readonly bytesFrom: Readonly<Record<string, number>> | undefined
-  readonly bytesWasted: number | undefined
-  /** Last words of a node that failed. */
-  readonly said: readonly string[]
-}
-
-export interface RunResult {
-  readonly client: string
-  readonly lab: string
-  readonly boundSeconds: number
-  readonly oneServerSeconds: number
-  /** Whether every node that should be complete is, and intact. */
-  readonly ok: boolean
-  readonly failures: readonly string[]
-  /** What the scenario did, and when. */
-  readonly log: readonly string[]
-  readonly nodes: readonly NodeResult[]
-  /** Seconds from the signal until the last of the leechers present at the signal was complete. */
-  readonly allCompleteSeconds: number | undefined
-  /** Seconds from the first leecher's start until all were loaded and waited for the signal. */
-  readonly loadSeconds: number | undefined
-  readonly seeder: {
-    /** Files' worth of payload that the leechers say came from the seeder; undefined when the client does not tell. */
-    readonly copies: number | undefined
-    /** The same on the wire, headers and all, until the last leecher was complete. */
-    readonly wireCopies: number
-    readonly cpuSeconds: number
-    readonly peakRssBytes: number
-  }
-  /** Sent on all uplinks until all were complete, over what they could have sent: 1 is never idle. */
-  readonly uplinkUse: number
-  /** Whole machine, from signal to end: 1 is every core busy. Near 1, the cores are the limit and not the links. */
-  readonly cpuUse: number
-  /** The nodes' part of that. Far below `cpuUse`: something else ran on the machine, and the figures are worth less. */
-  readonly fleetCpuUse: number
-  /** Since the signal: bytes done over all leechers, as far as known, and bytes sent on each uplink, seeder first. */
-  readonly progress: readonly { readonly seconds: number; readonly bytesDone: number; readonly sent: readonly number[] }[]
-}
 
 export interface RunOptions {
   readonly signal: AbortSignal
@@ -98,106 +39,6 @@ export interface RunOptions {
 export interface LiveView {
   readonly seconds: number
   readonly nodes: readonly { readonly name: string; readonly fraction: number; readonly up: boolean }[]
-}
-
-class RigNode {
-  readonly host: LabHost
-  readonly role: NodeRole | 'seeder' | 'hub' | 'corrupter'
-  spec: ProcessSpec | undefined
-  running: LabProcess | undefined
-  readonly ready = Promise.withResolvers<NodeEvent>()
-  beganMs = 0
-  completeMs: number | undefined
-  bytesDone = 0
-  pieces = new Set<number>()
-  bytesFrom: Readonly<Record<string, number>> | undefined
-  bytesWasted: number | undefined
-  /** CPU time until the signal. */
-  loadCpuSeconds = 0
-  restarts = 0
-  killed = false
-  exitCode: number | null | undefined
-  error: string | undefined
-  readonly said: string[] = []
-  #past: ProcessUsage = { cpuSeconds: 0, peakRssBytes: 0 }
-  #now: ProcessUsage = { cpuSeconds: 0, peakRssBytes: 0 }
-
-  constructor(host: LabHost, role: RigNode['role']) {
-    this.host = host
-    this.role = role
-    // A node that ends before it is ready rejects; whoever waits for it sees that, and nobody else needs to.
-    this.ready.promise.catch(() => {})
-  }
-
-  get usage(): ProcessUsage {
-    return {
-      cpuSeconds: this.#past.cpuSeconds + this.#now.cpuSeconds,
-      peakRssBytes: Math.max(this.#past.peakRssBytes, this.#now.peakRssBytes)
-    }
-  }
-
-  async measure(): Promise<void> {
-    const usage = this.running === undefined ? undefined : await processUsage(this.running.pid)
-    if (usage !== undefined && usage.cpuSeconds >= this.#now.cpuSeconds) this.#now = usage
-  }
-
-  async start(client: Client): Promise<void> {
-    if (this.spec === undefined) throw new Error(`${this.host.name} has nothing to run`)
-    this.#past = this.usage
-    this.#now = { cpuSeconds: 0, peakRssBytes: 0 }
-    this.killed = false
-    this.exitCode = undefined
-    const started = await this.host.start(this.spec, (line, stream) => this.#hear(client, line, stream))
-    this.running = started
-    void started.exited.then(({ code, signal }) => {
-      if (this.running === started) this.running = undefined
-      this.exitCode = code
-      this.ready.reject(new Error(`${this.host.name} ended (${code ?? signal}): ${this.said.join(' | ')}`))
-    })
-  }
-
-  async kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const { running } = this
-    if (running === undefined) return
-    await this.measure()
-    this.killed = true
-    await running.kill(signal)
-    await running.exited
-  }
-
-  #hear(client: Client, line: string, stream: 'stdout' | 'stderr'): void {
-    let event: NodeEvent | undefined
-    try {
-      if (stream === 'stdout') event = client.interpret(line)
-    } catch {
-      // A line cut off by kill -9; kept below as anything else that is said.
-    }
-    if (event === undefined) {
-      if (stream === 'stderr' && line.trim() !== '') this.said.push(line)
-      if (this.said.length > KEPT_LINES) this.said.shift()
-      return
-    }
-    switch (event.type) {
-      case 'ready':
-        this.ready.resolve(event)
-        break
-      case 'progress':
-        this.bytesDone = Math.max(this.bytesDone, event.bytesDone)
-        break
-      case 'piece':
-        this.pieces.add(event.piece)
-        break
-      case 'complete':
-        this.completeMs ??= performance.now()
-        this.bytesFrom = event.bytesFrom
-        this.bytesWasted = event.bytesWasted
-        break
-      case 'error':
-        this.error = event.message
-        this.said.push(event.message)
-        break
-    }
-  }
 }
 
 /** Throws what keeps the experiment from running at all; everything that goes wrong within it is in the result. */
@@ -214,14 +55,14 @@ class Run {
   readonly #log: string[] = []
   readonly #progress: { seconds: number; bytesDone: number; sent: number[] }[] = []
   readonly #boundS: number
-  #seeder!: RigNode
-  #hub!: RigNode
-  #leechers: RigNode[] = []
-  #corrupters: RigNode[] = []
+  #seeder!: FleetNode
+  #hub!: FleetNode
+  #leechers: FleetNode[] = []
+  #corrupters: FleetNode[] = []
   #beganMs = 0
   #step = 0
   #stepMs = 0
-  #cutOff = new Set<RigNode>()
+  #cutOff = new Set<FleetNode>()
   #traffic = { sent: 0, seederSent: 0 }
 
   constructor(lab: Lab, client: Client, experiment: Experiment, options: RunOptions) {
@@ -260,24 +101,41 @@ class Run {
     const wallS = (performance.now() - this.#beganMs) / 1000
     await Promise.all(this.#everyone().map(node => node.measure()))
     await Promise.all(this.#everyone().map(node => node.kill('SIGTERM')))
-    return await this.#result({ digest, loadSeconds, cpuUse: machine / wallS, wallSeconds: wallS, timedOut })
+    return await resultOf({
+      client: this.#client.name,
+      lab: this.#lab.kind,
+      experiment: this.#experiment,
+      hub: this.#hub,
+      seeder: this.#seeder,
+      leechers: this.#leechers,
+      corrupters: this.#corrupters,
+      beganMs: this.#beganMs,
+      digest,
+      log: this.#log,
+      progress: this.#progress,
+      traffic: this.#traffic,
+      loadSeconds,
+      cpuUse: machine / wallS,
+      wallSeconds: wallS,
+      timedOut
+    })
   }
 
   async #addHosts(): Promise<void> {
     const { leechers, uplinkBitsPerSecond, symmetric, scenario, sizeBytes, congestionControl } = this.#experiment
     const downlink = symmetric ? uplinkBitsPerSecond : undefined
     const caps: LinkCaps = { uplink: uplinkBitsPerSecond, downlink, congestionControl }
-    this.#hub = new RigNode(await this.#lab.addHost('hub', caps), 'hub')
-    this.#seeder = new RigNode(await this.#lab.addHost('seeder', caps), 'seeder')
+    this.#hub = new FleetNode(await this.#lab.addHost('hub', caps), 'hub')
+    this.#seeder = new FleetNode(await this.#lab.addHost('seeder', caps), 'seeder')
     const total = leechers + scenario.lateJoiners
     for (let index = 0; index < total; index++) {
       const role = index >= leechers ? 'late' : index < scenario.smallDisks ? 'small-disk' : 'leecher'
       const name = `n${String(index + 1).padStart(String(total).length, '0')}`
       const disk = role === 'small-disk' ? Math.round(sizeBytes * SMALL_DISK) : undefined
-      this.#leechers.push(new RigNode(await this.#lab.addHost(name, caps, disk), role))
+      this.#leechers.push(new FleetNode(await this.#lab.addHost(name, caps, disk), role))
     }
     for (let index = 0; index < scenario.corrupters; index++) {
-      this.#corrupters.push(new RigNode(await this.#lab.addHost(`bad${index + 1}`, caps), 'corrupter'))
+      this.#corrupters.push(new FleetNode(await this.#lab.addHost(`bad${index + 1}`, caps), 'corrupter'))
     }
   }
 
@@ -328,7 +186,7 @@ class Run {
     }
   }
 
-  async #loaded(node: RigNode): Promise<NodeEvent> {
+  async #loaded(node: FleetNode): Promise<NodeEvent> {
     const late = sleep(SLOW_MACHINE_S * 1000, undefined, { signal: this.#options.signal, ref: false }).then((): NodeEvent => {
       throw new Error(`${node.host.name} is not ready after ${SLOW_MACHINE_S} s: ${node.said.join(' | ')}`)
     })
@@ -447,19 +305,19 @@ class Run {
     }
   }
 
-  #pick(fraction: number): RigNode[] {
+  #pick(fraction: number): FleetNode[] {
     const candidates = this.#present().filter(node => node.running !== undefined)
     const wanted = Math.max(1, Math.round(candidates.length * fraction))
-    const picked: RigNode[] = []
+    const picked: FleetNode[] = []
     while (picked.length < wanted) picked.push(...candidates.splice(this.#random.nextInt(candidates.length), 1))
     return picked
   }
 
-  #present(): RigNode[] {
+  #present(): FleetNode[] {
     return this.#leechers.filter(node => node.role !== 'late')
   }
 
-  #everyone(): RigNode[] {
+  #everyone(): FleetNode[] {
     return [this.#hub, this.#seeder, ...this.#leechers, ...this.#corrupters]
   }
 
@@ -494,107 +352,10 @@ class Run {
       }))
     })
   }
-
-  async #result(end: {
-    digest: string
-    loadSeconds: number | undefined
-    cpuUse: number
-    wallSeconds: number
-    timedOut: boolean
-  }): Promise<RunResult> {
-    const { sizeBytes, leechers, uplinkBitsPerSecond } = this.#experiment
-    const byAddress = new Map(this.#everyone().map(node => [node.host.address(), node.host.name]))
-    const nodes: NodeResult[] = []
-    for (const node of this.#leechers) {
-      const { cpuSeconds, peakRssBytes } = node.usage
-      const from = node.bytesFrom === undefined ? undefined : Object.entries(node.bytesFrom)
-      nodes.push({
-        name: node.host.name,
-        role: node.role as NodeRole,
-        seconds: node.completeMs === undefined ? undefined : (node.completeMs - node.beganMs) / 1000,
-        intact: (await digestOf(join(node.host.folder, PAYLOAD_NAME))) === end.digest,
-        restarts: node.restarts,
-        cpuSeconds: cpuSeconds - node.loadCpuSeconds,
-        loadCpuSeconds: node.loadCpuSeconds,
-        peakRssBytes,
-        bytesFrom: from && Object.fromEntries(from.map(([address, bytes]) => [byAddress.get(address) ?? address, bytes])),
-        bytesWasted: node.bytesWasted,
-        said: node.completeMs === undefined ? [...node.said] : []
-      })
-    }
-    const failures = nodes
-      .filter(node => node.seconds === undefined || !node.intact)
-      .map(node => `${node.name} is ${node.seconds === undefined ? 'incomplete' : 'damaged'}: ${node.said.join(' | ')}`)
-    for (const node of [this.#hub, this.#seeder]) {
-      if (node.spec !== undefined && node.exitCode !== undefined && !node.killed) {
-        failures.unshift(`${node.host.name} ended by itself: ${node.said.join(' | ')}`)
-      }
-    }
-    if (end.timedOut) failures.unshift('not all were complete when patience ended')
-    const present = nodes.filter(node => node.role !== 'late')
-    const times = present.map(node => node.seconds)
-    const allCompleteSeconds = times.every(time => time !== undefined) ? Math.max(...times) : undefined
-    const told = nodes.filter(node => node.bytesFrom !== undefined)
-    const wallS = allCompleteSeconds ?? (performance.now() - this.#beganMs) / 1000
-    return {
-      client: this.#client.name,
-      lab: this.#lab.kind,
-      boundSeconds: this.#boundS,
-      oneServerSeconds: oneServerSeconds(this.#experiment),
-      ok: failures.length === 0,
-      failures,
-      log: this.#log,
-      nodes,
-      allCompleteSeconds,
-      loadSeconds: end.loadSeconds,
-      seeder: {
-        copies: told.length === 0 ? undefined : told.reduce((sum, node) => sum + (node.bytesFrom?.seeder ?? 0), 0) / sizeBytes,
-        wireCopies: this.#traffic.seederSent / sizeBytes,
-        ...this.#seeder.usage
-      },
-      uplinkUse: (this.#traffic.sent * 8) / (uplinkBitsPerSecond * (leechers + 1) * wallS),
-      cpuUse: end.cpuUse,
-      fleetCpuUse:
-        this.#everyone().reduce((sum, node) => sum + node.usage.cpuSeconds - node.loadCpuSeconds, 0) /
-        end.wallSeconds /
-        availableParallelism(),
-      progress: this.#progress
-    }
-  }
 }
 
-function names(nodes: readonly RigNode[]): string {
+function names(nodes: readonly FleetNode[]): string {
   return nodes.map(node => node.host.name).join(', ')
-}
-
-/** Bytes that compress nowhere and are the same for the same seed; resolves with their SHA-256. */
-async function writePayload(path: string, bytes: number, seed: number): Promise<string> {
-  const key = createHash('sha256').update(`swarm rig ${seed}`).digest()
-  const stream = createCipheriv('aes-256-ctr', key, Buffer.alloc(16))
-  const digest = createHash('sha256')
-  const zeros = Buffer.alloc(1 << 20)
-  await rm(path, { force: true })
-  const file = await open(path, 'w', 0o644)
-  try {
-    for (let left = bytes; left > 0; left -= zeros.length) {
-      const chunk = stream.update(left < zeros.length ? zeros.subarray(0, left) : zeros)
-      digest.update(chunk)
-      await file.write(chunk)
-    }
-  } finally {
-    await file.close()
-  }
-  return digest.digest('hex')
-}
-
-async function digestOf(path: string): Promise<string | undefined> {
-  try {
-    const digest = createHash('sha256')
-    for await (const chunk of createReadStream(path)) digest.update(chunk as Buffer)
-    return digest.digest('hex')
-  } catch {
-    return undefined
-  }
 }
 
 /** Seconds that this machine's cores were busy since it started, all cores and all processes, divided by the cores. */

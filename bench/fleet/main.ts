@@ -1,5 +1,5 @@
 /**
- * `npm run sim:netns -- …` and `npm run sim:docker -- …`: a whole fleet on this machine, on capped links, and a report on how a file
+ * `npm run fleet:netns -- …` and `npm run fleet:docker -- …`: a whole fleet on this machine, on capped links, and a report on how a file
  * spread. Exit codes: 0 all complete and verified (and within `--max-ratio`), 1 not, 2 usage, 130 stopped; 77 when this machine cannot
  * run it (no rights), so that a script can tell "skipped" from "failed".
  */
@@ -21,7 +21,8 @@ import { Live } from './live.ts'
 import { simulateSeconds } from './model.ts'
 import { NetnsLab } from './netns-lab.ts'
 import { describe, type Facts, modelLine, type Report, storyLines, summarize, summaryTable, writeReport } from './report.ts'
-import { type RunResult, runExperiment } from './run.ts'
+import type { RunResult } from './result.ts'
+import { runExperiment } from './run.ts'
 import { isInside, onOuterGone, runInside, sandboxFault } from './sandbox.ts'
 
 const OPTIONS = {
@@ -43,8 +44,8 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h', default: false }
 } satisfies ParseArgsOptionsConfig
 
-const USAGE = `npm run sim:netns -- [options]     in network namespaces (Linux, root or user namespaces)
-npm run sim:docker -- [options]    in containers (Linux, root, a docker engine on this machine)
+const USAGE = `npm run fleet:netns -- [options]     in network namespaces (Linux, root or user namespaces)
+npm run fleet:docker -- [options]    in containers (Linux, root, a docker engine on this machine)
 
   --nodes <n>          leechers (8)
   --rate <rate>        cap of every node's uplink (20mbit)
@@ -55,12 +56,12 @@ npm run sim:docker -- [options]    in containers (Linux, root, a docker engine o
 ${SCENARIOS.map(({ name, summary }) => `                         ${name.padEnd(14)} ${summary}`).join('\n')}
   --cold               start the leechers at the signal instead of before it
   --congestion <name>  control of TCP between the nodes, as Linux names it; machine: this machine's default (cubic)
-  --clients <list>     of swarm, http, aria2, libtorrent; one run each on the same links (swarm; others with sim:netns only)
+  --clients <list>     of swarm, http, aria2, libtorrent; one run each on the same links (swarm; others with fleet:netns only)
   --seed <n>           for the file's bytes and for whom the scenario picks (1)
   --max-ratio <x>      fail when our fleet takes longer than x T*
-  --out <folder>       of the report (bench/out/rig)
-  --base-image <name>  to build the image on (sim:docker; a stand-in is made where nothing can be pulled)
-  --image <name>       run this image instead of building one (sim:docker)
+  --out <folder>       of the report (bench/out/fleet)
+  --base-image <name>  to build the image on (fleet:docker; a stand-in is made where nothing can be pulled)
+  --image <name>       run this image instead of building one (fleet:docker)
   --json               print the report as JSON and nothing else on stdout`
 
 async function main(): Promise<number> {
@@ -87,7 +88,7 @@ async function main(): Promise<number> {
       return name as ClientName
     })
     if (kind === 'docker' && clients.some(name => name !== 'swarm'))
-      throw new RangeError('the image holds only swarm: baselines run with sim:netns')
+      throw new RangeError('the image holds only swarm: baselines run with fleet:netns')
   } catch (err) {
     console.error(`${(err as Error).message}\n\n${USAGE}`)
     return 2
@@ -108,7 +109,7 @@ async function main(): Promise<number> {
       const fault = await sandboxFault()
       const inside = (): Promise<number> => runInside(fileURLToPath(import.meta.url), process.argv.slice(2))
       if (fault === undefined) return await withArpRoom(hosts, note => console.error(note), inside)
-      console.error(`sim:netns skipped: ${fault}`)
+      console.error(`fleet:netns skipped: ${fault}`)
       return CANNOT_RUN
     }
     onOuterGone(() => stop.abort(new Error('stopped')))
@@ -118,7 +119,7 @@ async function main(): Promise<number> {
   }
   const fault = await engineFault()
   if (fault !== undefined) {
-    console.error(`sim:docker skipped: ${fault}`)
+    console.error(`fleet:docker skipped: ${fault}`)
     return CANNOT_RUN
   }
   stopOnSignals(stop)
@@ -178,7 +179,7 @@ async function runAll(options: RunAllOptions, openLab: () => Promise<Lab>): Prom
     }
   }
   const report: Report = { experiment, facts: await gatherFacts(experiment), runs, simulatedSeconds: simulateSeconds(experiment) }
-  const out = resolve(options.out ?? 'bench/out/rig')
+  const out = resolve(options.out ?? 'bench/out/fleet')
   await writeReport(report, out)
   if (options.json) console.log(JSON.stringify({ ...report, summaries: runs.map(run => summarize(run, experiment)) }))
   else {

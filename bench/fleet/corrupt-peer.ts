@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Bitfield } from '../../src/content/bitfield.ts'
 import { encodePieceList, geometryOf } from '../../src/content/piece-list.ts'
 import { createHost } from '../../src/network/host.ts'
-import type { PeerLink, SwarmListener } from '../../src/network/types.ts'
+import type { PeerStream, SwarmListener } from '../../src/network/types.ts'
 import { readManifest } from '../../src/node/manifests.ts'
 import { decodeHex } from '../../src/util/bytes.ts'
 import { WIRE_VERSION } from '../../src/wire/messages.ts'
@@ -24,7 +24,7 @@ if (root === undefined) throw new Error(`${manifestPath} has no root`)
 const geometry = geometryOf(manifest)
 const host = await createHost({ bootstrap: [bootstrap], listen: [listen], mdns: false })
 const pieceList = encodePieceList(manifest)
-const links = new Set<PeerLink>()
+const links = new Set<PeerStream>()
 const known = new Set<string>()
 
 const listener: SwarmListener = {
@@ -32,11 +32,11 @@ const listener: SwarmListener = {
   hello: { type: 'hello', version: WIRE_VERSION, pieceCount: geometry.pieceCount, labels: {} },
   maxPieceBytes: geometry.pieceLength,
   accepts: () => true,
-  onLink: corrupt,
+  onPeerStream: corrupt,
   pieceList: () => pieceList
 }
 
-function corrupt(link: PeerLink): void {
+function corrupt(link: PeerStream): void {
   links.add(link)
   link.start({
     onMessage: message => {

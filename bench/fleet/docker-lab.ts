@@ -195,7 +195,7 @@ class DockerHost implements LabHost {
   #withScript(script: string): object {
     const hostConfig = this.#config.HostConfig as { Binds: string[] }
     return {
-      Entrypoint: ['node', `${REPOSITORY_INSIDE}/bench/rig/${script}`],
+      Entrypoint: ['node', `${REPOSITORY_INSIDE}/bench/fleet/${script}`],
       HostConfig: { ...hostConfig, Binds: [...hostConfig.Binds, `${REPOSITORY}:${REPOSITORY_INSIDE}:ro`] }
     }
   }
