@@ -15,7 +15,7 @@ import { decodeHex, encodeHex } from '../src/util/bytes.ts'
 import { encodeMessage, encodePieceHeader } from '../src/wire/codec.ts'
 import { encodeGossip } from '../src/wire/gossip.ts'
 import { encodeHandshake, prove, rootKeyOf, type Transcript } from '../src/wire/handshake.ts'
-import { LANE_PROTOCOL, type Message, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../src/wire/messages.ts'
+import { type Message, PIECE_CONNECTION_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../src/wire/messages.ts'
 import { encodePieceListAnswerHeader } from '../src/wire/piece-list.ts'
 import { fileManifest, folderManifest, PEER_HINT, sampleBytes } from './content/samples.ts'
 
@@ -172,6 +172,6 @@ function handshakeOf(protocol: string, isBound: boolean): unknown {
 write('handshakes.json', [
   handshakeOf(PIECES_PROTOCOL, true),
   handshakeOf(PIECES_PROTOCOL, false),
-  handshakeOf(LANE_PROTOCOL, true),
+  handshakeOf(PIECE_CONNECTION_PROTOCOL, true),
   handshakeOf(PIECE_LIST_PROTOCOL, false)
 ])

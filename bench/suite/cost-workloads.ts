@@ -18,7 +18,7 @@ const PIECE = 256 * 1024
 
 const TITLES: Readonly<Record<string, string>> = {
   connection: 'a connection from dial to a usable link, identify included, both ends',
-  lane: 'one more connection for the pieces of a link, both ends',
+  pieceConnection: 'one more connection for the pieces of a link, both ends',
   lookup: 'a lookup in a DHT of 16 nodes, all of them',
   announcement: 'an announcement in a DHT of 16 nodes, all of them',
   gossip: 'a signed gossip message, for each of 8 that hear it, the sender included',

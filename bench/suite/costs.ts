@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Bitfield } from '../../src/content/bitfield.ts'
 import { createHost } from '../../src/network/host.ts'
-import type { Host, HostOptions, LinkHandlers, PeerLink, SwarmListener } from '../../src/network/types.ts'
+import type { Host, HostOptions, PeerStream, PeerStreamHandlers, SwarmListener } from '../../src/network/types.ts'
 import { openFileStore } from '../../src/store/download/file-store.ts'
 import { hashContent } from '../../src/store/hash-content.ts'
 import { loadHasher } from '../../src/store/hasher.ts'
@@ -50,51 +50,54 @@ async function newHost(options: Partial<HostOptions> = {}): Promise<Host> {
 }
 
 const rootOf = (fill: number): Uint8Array => new Uint8Array(32).fill(fill)
-const SILENT: LinkHandlers = { onMessage: () => {}, onPiece: () => {}, onClose: () => {} }
+const SILENT: PeerStreamHandlers = { onMessage: () => {}, onPiece: () => {}, onClose: () => {} }
 
-function listenerFor(root: Uint8Array, onLink: (link: PeerLink) => void = link => link.start(SILENT)): SwarmListener {
+function listenerFor(
+  root: Uint8Array,
+  onPeerStream: (peerStream: PeerStream) => void = peerStream => peerStream.start(SILENT)
+): SwarmListener {
   return {
     root,
     hello: { type: 'hello', version: WIRE_VERSION, pieceCount: PIECE_COUNT, labels: {} },
     maxPieceBytes: PIECE_BYTES,
     accepts: () => true,
-    onLink,
+    onPeerStream,
     pieceList: () => undefined
   }
 }
 
-/** One node that others link to one by one: dial, handshake, identify of both, the stream and both hellos. */
+/** One node that others connect to one by one: dial, handshake, identify of both, the stream and both hellos. */
 async function connection(): Promise<Plan> {
   const times = 32
   const root = rootOf(1)
   const center = await newHost()
   center.listen(listenerFor(root))
   for (let index = 0; index < times; index++) await newHost()
-  return { times, first: 8, run: async index => await link(hosts[index + 1] as Host, center, root) }
+  return { times, first: 8, run: async index => await openPeerStream(hosts[index + 1] as Host, center, root) }
 }
 
-async function link(from: Host, to: Host, root: Uint8Array): Promise<PeerLink> {
+async function openPeerStream(from: Host, to: Host, root: Uint8Array): Promise<PeerStream> {
   const opened = await from.connect(to.peer, to.addresses(), listenerFor(root))
   opened.start(SILENT)
   await sleep(SETTLE_MS)
   return opened
 }
 
-/** One more connection for the pieces of a link that stands. */
-async function lane(): Promise<Plan> {
+/** One more connection for the pieces of a neighbour that stands. */
+async function pieceConnection(): Promise<Plan> {
   const times = 16
   const root = rootOf(1)
   const center = await newHost()
   center.listen(listenerFor(root))
-  const links: PeerLink[] = []
-  for (let index = 0; index < times; index++) links.push(await link(await newHost(), center, root))
+  const peerStreams: PeerStream[] = []
+  for (let index = 0; index < times; index++) peerStreams.push(await openPeerStream(await newHost(), center, root))
   return {
     times,
     first: 4,
     run: async index => {
-      links[index]?.separatePieces()
+      peerStreams[index]?.separatePieces()
       await sleep(SETTLE_MS)
-      if (links[index]?.hasLane !== true) throw new Error('no lane came')
+      if (peerStreams[index]?.hasPieceConnection !== true) throw new Error('no lane came')
     }
   }
 }
@@ -140,7 +143,7 @@ async function gossip(): Promise<Plan> {
   for (let index = 0; index < MEMBERS; index++) {
     const host = await newHost({ dht: false })
     host.listen(listenerFor(root))
-    for (const other of hosts.slice(0, -1)) await link(host, other, root)
+    for (const other of hosts.slice(0, -1)) await openPeerStream(host, other, root)
   }
   const topics = await Promise.all(hosts.map((host, at) => host.join(root, ({ bits }) => heard.add(`${at} ${bits.join()}`))))
   await sleep(1000)
@@ -159,12 +162,12 @@ async function gossip(): Promise<Plan> {
   }
 }
 
-async function linkedPair(handlers: LinkHandlers): Promise<PeerLink> {
+async function neighbourPair(handlers: PeerStreamHandlers): Promise<PeerStream> {
   const root = rootOf(1)
   const from = await newHost({ dht: false })
   const to = await newHost({ dht: false })
   to.listen(listenerFor(root, other => other.start(handlers)))
-  return await link(from, to, root)
+  return await openPeerStream(from, to, root)
 }
 
 /** `have` of one piece, `gathered` of them in one round of the event loop. */
@@ -175,7 +178,7 @@ function haves(gathered: number) {
     const onMessage = () => {
       if (++heard % gathered === 0) wake()
     }
-    const opened = await linkedPair({ ...SILENT, onMessage })
+    const opened = await neighbourPair({ ...SILENT, onMessage })
     return {
       times: 2048 / gathered,
       first: 256 / gathered,
@@ -257,7 +260,7 @@ function pieceOnDisk(way: 'in' | 'out') {
 /** For each name: how it is set up, and how many of the thing that is counted one time holds. */
 const COSTS: Readonly<Record<string, { each: number; plan(): Promise<Plan> }>> = {
   connection: { each: 1, plan: connection },
-  lane: { each: 1, plan: lane },
+  pieceConnection: { each: 1, plan: pieceConnection },
   lookup: { each: 1, plan: lookup },
   announcement: { each: 1, plan: announcement },
   gossip: { each: MEMBERS - 1, plan: gossip },

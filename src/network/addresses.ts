@@ -22,7 +22,10 @@ export function peerOf(address: Multiaddr, text: string): string {
   return peer
 }
 
-/** Those of the addresses that can be read and do not name another peer; what peers tell us is not to be trusted. */
+/**
+ * Those of the addresses that can be read and do not name another peer; what peers tell us is not to be
+ * trusted.
+ */
 export function parseAddresses(addresses: readonly string[], peer: string): Multiaddr[] {
   const parsed: Multiaddr[] = []
   for (const text of addresses.slice(0, MAX_ADDRESSES_DIALLED)) {

@@ -1,8 +1,9 @@
 /**
  * libp2p (composed in libp2p-node.ts) and LAN discovery behind the plain interface of types.ts.
  *
- * Invariants: at most one link per peer and root (peer-streams.ts); a banned peer is neither dialled nor accepted nor kept; nothing that a
- * remote does can throw outside of its own stream. Called by the node, which creates one host per process.
+ * Invariants: at most one peer stream per peer and root (peer-streams.ts); a banned peer is neither dialled
+ * nor accepted nor kept; nothing that a remote does can throw outside of its own stream. Called by the node,
+ * which creates one host per process.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,7 +13,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
-import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
+import { PIECE_CONNECTION_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
 import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
 import { BootstrapLoop } from './discovery/bootstrap.ts'
 import { DhtRouter, NoRouter } from './discovery/dht-router.ts'
@@ -29,11 +30,11 @@ import { PieceListDesk } from './limits/piece-list-desk.ts'
 import { Refusals } from './limits/refusals.ts'
 import { addressOf, fromOf } from './limits/remote-address.ts'
 import { NETWORK_LIMITS } from './limits/table.ts'
-import { Links, MAX_STREAMS_PER_CONNECTION } from './streams/peer-streams.ts'
+import { MAX_STREAMS_PER_CONNECTION, PeerStreams } from './streams/peer-streams.ts'
 import { fetchPieceList, servePieceList } from './streams/piece-list-fetch.ts'
 import { AddressWatch } from './transport/address-watch.ts'
 import { Heartbeat } from './transport/heartbeat.ts'
-import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerLink, Router, SwarmListener } from './types.ts'
+import type { AvailabilityGossip, GossipTopic, Host, HostOptions, PeerStream, Router, SwarmListener } from './types.ts'
 
 const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   stateDir: undefined,
@@ -58,7 +59,7 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
 const MAX_ADDRESSES_TOLD = 8
 /** Before each time that a peer is asked who it is, as long as it does not answer. */
 const IDENTIFY_PAUSES_MS = [0, 1000, 5000, 20_000]
-const LINK_TAG = 'swarm-link'
+const NEIGHBOUR_TAG = 'swarm-link'
 const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
 /** As good as for ever; libp2p wants a time. */
@@ -67,11 +68,17 @@ const PING_INTERVAL_MS = 30_000
 const PING_TIMEOUT_MS = 30_000
 /** Unused piece buffers that are kept: a pipeline's worth, and little beside what a process takes anyway. */
 const POOL_BYTES = 32 * 1024 * 1024
-/** Without bootstrap peers the DHT is left alone until a connection is this old: with links, which tell of other peers, and without any. */
+/**
+ * Without bootstrap peers the DHT is left alone until a connection is this old: with peer streams, which tell
+ * of other peers, and without any.
+ */
 const DHT_REST_MS = 30_000
 const DHT_WAIT_MS = 2000
 
-/** Starts a host: resolves once it listens. Throws `InvalidOptionsError` for addresses, `StoreError` for the identity key. */
+/**
+ * Starts a host: resolves once it listens. Throws `InvalidOptionsError` for addresses, `StoreError` for the
+ * identity key.
+ */
 export async function createHost(options: Partial<HostOptions> = {}): Promise<Host> {
   const resolved: HostOptions = { buffers: new BufferPool(POOL_BYTES), ...DEFAULTS, ...options }
   for (const address of [...resolved.listen, ...resolved.announce]) parseOption(address)
@@ -83,7 +90,7 @@ export async function createHost(options: Partial<HostOptions> = {}): Promise<Ho
     maxConnections: resolved.maxConnections,
     refusals,
     connectionCount: () => node.getConnections().length,
-    isLinked: peer => host?.isLinked(peer) === true
+    isNeighbour: peer => host?.isNeighbour(peer) === true
   })
   const gossipGate = new GossipGate(refusals)
   const records = new RecordStore(peer => fromOf(node.getConnections(peerIdFromString(peer))[0]))
@@ -110,7 +117,7 @@ class Libp2pHost implements Host {
   readonly #options: HostOptions
   readonly #bans: Bans
   readonly #refusals: Refusals
-  readonly #links: Links
+  readonly #peerStreams: PeerStreams
   readonly #gossip: Gossip
   readonly #dhtRouter: DhtRouter | undefined
   readonly #identifying = new Set<string>()
@@ -132,7 +139,7 @@ class Libp2pHost implements Host {
     this.peer = node.peerId.toString()
     const { log, handshakeTimeoutMs, stallTimeoutMs } = options
     this.buffers = options.buffers
-    this.#links = new Links({
+    this.#peerStreams = new PeerStreams({
       self: this.peer,
       handshakeTimeoutMs,
       stallTimeoutMs,
@@ -141,7 +148,7 @@ class Libp2pHost implements Host {
       refusals,
       log,
       dialAnother: (connection, signal) => this.#dialAnother(connection, signal),
-      onLinked: (peer, isLinked) => this.#protect(peer, isLinked)
+      onNeighbour: (peer, isNeighbour) => this.#protect(peer, isNeighbour)
     })
     this.#gossip = new Gossip({
       pubsub: node.services.pubsub,
@@ -162,19 +169,23 @@ class Libp2pHost implements Host {
   #isDhtUseful(): boolean {
     if (this.#options.bootstrap.length > 0) return true
     const ages = this.#node.getConnections().map(({ timeline }) => Date.now() - timeline.open)
-    return Math.max(0, ...ages) > (this.#links.hasAny ? DHT_REST_MS : DHT_WAIT_MS)
+    return Math.max(0, ...ages) > (this.#peerStreams.hasAny ? DHT_REST_MS : DHT_WAIT_MS)
   }
 
   async start(): Promise<void> {
     const node = this.#node
     const streams = { maxInboundStreams: MAX_STREAMS_PER_CONNECTION, maxOutboundStreams: MAX_STREAMS_PER_CONNECTION }
-    await node.handle(PIECES_PROTOCOL, (stream, connection) => this.#links.handleStream(stream, connection), streams)
-    await node.handle(LANE_PROTOCOL, (stream, connection) => this.#links.handleLane(stream, connection), {
-      maxInboundStreams: 1,
-      maxOutboundStreams: 1
-    })
+    await node.handle(PIECES_PROTOCOL, (stream, connection) => this.#peerStreams.handleStream(stream, connection), streams)
+    await node.handle(
+      PIECE_CONNECTION_PROTOCOL,
+      (stream, connection) => this.#peerStreams.handlePieceConnection(stream, connection),
+      {
+        maxInboundStreams: 1,
+        maxOutboundStreams: 1
+      }
+    )
     const desk = new PieceListDesk(this.#options.limits, this.#refusals)
-    const pieceLists = { self: this.peer, desk, listeningTo: (digest: Uint8Array) => this.#links.listeningTo(digest) }
+    const pieceLists = { self: this.peer, desk, listeningTo: (digest: Uint8Array) => this.#peerStreams.listeningTo(digest) }
     await node.handle(PIECE_LIST_PROTOCOL, (stream, connection) => servePieceList(stream, connection, pieceLists), {
       maxInboundStreams: 4,
       maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
@@ -204,7 +215,7 @@ class Libp2pHost implements Host {
     }
     this.#heartbeat = new Heartbeat({
       connections: () => node.getConnections(),
-      heardMs: connection => this.#links.heardMs(connection),
+      heardMs: connection => this.#peerStreams.heardMs(connection),
       log: this.#options.log,
       intervalMs: PING_INTERVAL_MS,
       timeoutMs: PING_TIMEOUT_MS
@@ -220,8 +231,9 @@ class Libp2pHost implements Host {
   }
 
   /**
-   * Asks who the peer is, once however many connections there are: a lane brings no news, and the question costs as much as the connection. DHT and
-   * gossip know a peer only by its answer, which a busy machine may owe us for longer than libp2p waits: so it is asked again. Never rejects.
+   * Asks who the peer is, once however many connections there are: a piece connection brings no news, and the
+   * question costs as much as the connection. DHT and gossip know a peer only by its answer, which a busy
+   * machine may owe us for longer than libp2p waits: so it is asked again. Never rejects.
    */
   async #identify({ remotePeer }: Connection): Promise<void> {
     const peer = remotePeer.toString()
@@ -243,8 +255,8 @@ class Libp2pHost implements Host {
   }
 
   /**
-   * Tells of every address that we have, and again when they change. libp2p keeps a public address to itself until some other node has
-   * confirmed it; one that is on an interface of ours is as good as given.
+   * Tells of every address that we have, and again when they change. libp2p keeps a public address to itself
+   * until some other node has confirmed it; one that is on an interface of ours is as good as given.
    */
   #watchAddresses(): void {
     const { addressManager } = this.#node.services.internals
@@ -293,12 +305,12 @@ class Libp2pHost implements Host {
   }
 
   listen(listener: SwarmListener): () => void {
-    return this.#links.listen(listener)
+    return this.#peerStreams.listen(listener)
   }
 
-  async connect(peer: string, addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerLink> {
+  async connect(peer: string, addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerStream> {
     const limit = withTimeout(signal, DIAL_TIMEOUT_MS + this.#options.handshakeTimeoutMs)
-    return this.#links.open(peer, listener, dialSignal => this.#dial(peer, addresses, dialSignal), limit)
+    return this.#peerStreams.open(peer, listener, dialSignal => this.#dial(peer, addresses, dialSignal), limit)
   }
 
   async fetchPieceList(
@@ -349,7 +361,7 @@ class Libp2pHost implements Host {
 
   ban(peer: string, forMs: number): void {
     this.#bans.add(peer, Date.now() + forMs)
-    this.#links.closePeer(peer, 'banned')
+    this.#peerStreams.closePeer(peer, 'banned')
     for (const connection of this.#connections(peer)) {
       // The goodbye above leaves first.
       connection.close().catch(err => connection.abort(err as Error))
@@ -357,7 +369,7 @@ class Libp2pHost implements Host {
   }
 
   rttMs(peer: string): number | undefined {
-    return this.#links.rttMs(peer)
+    return this.#peerStreams.rttMs(peer)
   }
 
   stop(): Promise<void> {
@@ -372,7 +384,7 @@ class Libp2pHost implements Host {
     this.#refusals.stop()
     clearInterval(this.#addressTimer)
     this.#addressWatch?.stop()
-    this.#links.closeAll('leaving')
+    this.#peerStreams.closeAll('leaving')
     await (await this.#discovery)?.stop()
     await this.#node.stop()
   }
@@ -381,13 +393,13 @@ class Libp2pHost implements Host {
     return this.#refusals.counts
   }
 
-  isLinked(peer: string): boolean {
-    return this.#links.isLinked(peer)
+  isNeighbour(peer: string): boolean {
+    return this.#peerStreams.isNeighbour(peer)
   }
 
-  /** When there are too many connections, those that carry links are the last to go. */
-  #protect(peer: string, isLinked: boolean): void {
-    const tags = { [LINK_TAG]: isLinked ? { value: 50 } : undefined }
+  /** When there are too many connections, those that carry peer streams are the last to go. */
+  #protect(peer: string, isNeighbour: boolean): void {
+    const tags = { [NEIGHBOUR_TAG]: isNeighbour ? { value: 50 } : undefined }
     this.#node.peerStore.merge(peerIdFromString(peer), { tags }).catch(err => {
       this.#options.log(`could not tag ${peer}: ${(err as Error).message}`)
     })
@@ -412,7 +424,10 @@ class Libp2pHost implements Host {
     return this.#node.getConnections(peerIdFromString(peer))
   }
 
-  /** The connection to a peer that we have, or a new one: by the addresses given, else by those that libp2p knows. */
+  /**
+   * The connection to a peer that we have, or a new one: by the addresses given, else by those that libp2p
+   * knows.
+   */
   async #dial(peer: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
     let peerId: PeerId
     try {
@@ -425,7 +440,7 @@ class Libp2pHost implements Host {
     if (this.#bans.has(peer)) throw new NoPeersError(`${peer} is banned`, { peer })
     const open = this.#node
       .getConnections(peerId)
-      .find(connection => connection.status === 'open' && !this.#links.isLane(connection))
+      .find(connection => connection.status === 'open' && !this.#peerStreams.isPieceConnection(connection))
     if (open !== undefined) return open
     const given = parseAddresses(addresses, peer)
     try {

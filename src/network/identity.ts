@@ -1,8 +1,8 @@
 /**
  * The key that makes this node the same peer after a restart.
  *
- * Invariants: the key file is readable by its owner only and appears whole or not at all (two processes that start at once agree
- * on one key). Called by the host.
+ * Invariants: the key file is readable by its owner only and appears whole or not at all (two processes that
+ * start at once agree on one key). Called by the host.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -17,7 +17,10 @@ const KEY_FILE = 'identity.key'
 /** Of an Ed25519 key in front of its public half. */
 const SEED_BYTES = 32
 
-/** The key kept in `stateDir`, made on first use; a fresh one when `stateDir` is undefined. Throws `StoreError`. */
+/**
+ * The key kept in `stateDir`, made on first use; a fresh one when `stateDir` is undefined. Throws
+ * `StoreError`.
+ */
 export async function loadIdentity(stateDir: string | undefined): Promise<PrivateKey> {
   if (stateDir === undefined) return generateKeyPair('Ed25519')
   const path = join(stateDir, KEY_FILE)
@@ -42,7 +45,8 @@ async function readKey(path: string): Promise<PrivateKey | undefined> {
 }
 
 /**
- * Whether nothing in the file was changed. It holds the public half as well, and a node with halves that do not fit starts and is reached by nobody.
+ * Whether nothing in the file was changed. It holds the public half as well, and a node with halves that do
+ * not fit starts and is reached by nobody.
  */
 async function isSound(key: PrivateKey, bytes: Uint8Array): Promise<boolean> {
   if (!bytesEqual(privateKeyToProtobuf(key), bytes)) return false

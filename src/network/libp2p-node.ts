@@ -1,5 +1,6 @@
 /**
- * libp2p as our nodes use it: transport, encryption, multiplexing, DHT and gossip, with what keeps strangers within bounds. Used by host.ts.
+ * libp2p as our nodes use it: transport, encryption, multiplexing, DHT and gossip, with what keeps strangers
+ * within bounds. Used by host.ts.
  */
 
 import { yamux as stockYamux } from '@chainsafe/libp2p-yamux'
@@ -10,7 +11,7 @@ import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
-import { restingDht } from './discovery/dht.ts'
+import { onDemandDht } from './discovery/dht.ts'
 import { DhtGuard } from './discovery/dht-guard.ts'
 import { gossipsubOptions } from './discovery/gossip.ts'
 import type { GossipGate } from './discovery/gossip-gate.ts'
@@ -21,12 +22,15 @@ import type { Refusals } from './limits/refusals.ts'
 import { addressOf } from './limits/remote-address.ts'
 import { loggerUnlessWanted } from './quiet-logger.ts'
 import { ClockWatch } from './transport/clock-watch.ts'
-import { lateNoise } from './transport/lazy-noise.ts'
+import { lazyNoise } from './transport/lazy-noise.ts'
 import { rawTls } from './transport/raw-tls.ts'
 import { yamux } from './transport/yamux.ts'
 import type { HostOptions } from './types.ts'
 
-/** Largest receive window of one stream: fills a 1 Gbit/s link up to 130 ms away. It is no memory: a link takes bytes as they come. */
+/**
+ * Largest receive window of one stream: fills a 1 Gbit/s line up to 130 ms away. It is no memory: a peer
+ * stream takes bytes as they come.
+ */
 const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
 const MAX_WRITE_BUFFER_BYTES = 32 * 1024 * 1024
 const MAX_MUXED_STREAMS = 1024
@@ -52,10 +56,11 @@ export async function createLibp2pNode(options: HostOptions, { connectionGater, 
     addresses: { listen: [...options.listen], appendAnnounce: [...options.announce] },
     transports: [tcp({ dialOpts: { noDelay: true, keepAlive: true }, listenOpts: { noDelay: true, keepAlive: true } })],
     // The dialler's order wins; noise is always there for peers that have nothing else.
-    connectionEncrypters: options.encryption === 'noise' ? [lateNoise()] : [await loadTls(options, refusals), lateNoise()],
+    connectionEncrypters: options.encryption === 'noise' ? [lazyNoise()] : [await loadTls(options, refusals), lazyNoise()],
     streamMuxers: [muxer(options, refusals)],
     connectionManager: {
-      // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse everybody, whoever holds the connections.
+      // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse
+      // everybody, whoever holds the connections.
       maxConnections: options.maxConnections + CONNECTIONS_BEING_CLOSED,
       maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
       inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
@@ -72,7 +77,7 @@ export async function createLibp2pNode(options: HostOptions, { connectionGater, 
       ping: ping(),
       internals: ({ addressManager, logger, events }: Internals): Internals => ({ addressManager, logger, events }),
       pubsub: gossipsub(gossipsubOptions(gossipGate)),
-      ...(options.dht ? { dht: restingDht(options, new DhtGuard(refusals)) } : {})
+      ...(options.dht ? { dht: onDemandDht(options, new DhtGuard(refusals)) } : {})
     }
   })
 }

@@ -1,7 +1,8 @@
 /**
  * Where peers can be reached, as far as we were told. Bounded: the oldest entry makes room.
  *
- * Addresses come from strangers, so they are only ever dialled, never trusted: the connection proves the peer id.
+ * Addresses come from strangers, so they are only ever dialled, never trusted: the connection proves the peer
+ * id.
  */
 
 const MAX_PEERS = 2000

@@ -1,5 +1,6 @@
 /**
- * Finds peers and lets them find us, when the engine says so: hints, DHT, gossip, mDNS, and what neighbours tell. Has no opinion on when.
+ * Finds peers and lets them find us, when the engine says so: hints, DHT, gossip, mDNS, and what neighbours
+ * tell. Has no opinion on when.
  *
  * Invariants: nothing here rejects; after `close` nothing is handed in. Used by driver.ts.
  */
@@ -70,7 +71,9 @@ export class Discovery {
     for (const { peer, addresses } of message.peers) if (peer !== this.#init.host.peer) this.#book.record(peer, addresses)
   }
 
-  /** The engine names peers by key only; their addresses are added here, and those without any are left out. */
+  /**
+   * The engine names peers by key only; their addresses are added here, and those without any are left out.
+   */
   withAddresses(message: Message): Message {
     if (message.type === 'keepers')
       return {

@@ -1,9 +1,11 @@
 /**
- * Performs what the engine of one swarm asks for, and tells it what happened: where engine, links and store meet. It decides nothing: its only
- * timer is the engine's deadline, and the seed of the engine's generator is given to it.
+ * Performs what the engine of one swarm asks for, and tells it what happened: where engine, peer streams and
+ * store meet. It decides nothing: its only timer is the engine's deadline, and the seed of the engine's
+ * generator is given to it.
  *
- * Invariants: outputs are performed in the order in which the engine gave them; a piece's bytes live here only between its arrival and its
- * write; after `close` nothing is sent and nothing is handed in. Used by transfer.ts alone.
+ * Invariants: outputs are performed in the order in which the engine gave them; a piece's bytes live here
+ * only between its arrival and its write; after `close` nothing is sent and nothing is handed in. Used by
+ * transfer.ts alone.
  */
 
 import type { Geometry } from '../content/geometry.ts'
@@ -12,7 +14,7 @@ import type { EngineOptions } from '../engine/options.ts'
 import type { RateBudget } from '../engine/rate-budget.ts'
 import { Swarm } from '../engine/swarm.ts'
 import type { OriginError } from '../errors.ts'
-import type { Host, PeerLink, SwarmListener } from '../network/types.ts'
+import type { Host, PeerStream, SwarmListener } from '../network/types.ts'
 import type { PieceLostError, PieceStore } from '../store/piece-store.ts'
 import type { Random } from '../util/random.ts'
 import { WIRE_VERSION } from '../wire/messages.ts'
@@ -77,7 +79,7 @@ export class SwarmDriver {
   readonly dials = { tried: 0, failed: 0, lastError: '' }
 
   readonly #init: DriverInit
-  readonly #links = new Map<string, PeerLink>()
+  readonly #peerStreams = new Map<string, PeerStream>()
   readonly #discovery: Discovery
   readonly #serving: Serving
   readonly #listener: SwarmListener
@@ -94,7 +96,7 @@ export class SwarmDriver {
     this.#init = init
     const { host, root, geometry, store, labels, clock, pieceList, events } = init
     const nowMs = clock.nowMs()
-    this.traffic = new Traffic(nowMs, peer => this.#links.has(peer))
+    this.traffic = new Traffic(nowMs, peer => this.#peerStreams.has(peer))
     this.engine = new Swarm({
       geometry,
       have: store.have.clone(),
@@ -113,8 +115,8 @@ export class SwarmDriver {
       buffers: host.buffers,
       uploadSlots: init.uploadSlots,
       uploadCount: init.uploadCount,
-      linkOf: peer => this.#links.get(peer),
-      onServed: (peer, piece, bytes, link) => this.#handleServed(peer, piece, bytes, link),
+      peerStreamOf: peer => this.#peerStreams.get(peer),
+      onServed: (peer, piece, bytes, peerStream) => this.#handleServed(peer, piece, bytes, peerStream),
       onLost: err => this.losePieces(err),
       onReadFailed: err => events.onReadFailed(err)
     })
@@ -123,7 +125,7 @@ export class SwarmDriver {
       hello: { type: 'hello', version: WIRE_VERSION, pieceCount: geometry.pieceCount, labels },
       maxPieceBytes: geometry.pieceLength,
       accepts: peer => !this.#closing.signal.aborted && this.engine.accepts(peer, clock.nowMs()),
-      onLink: link => this.#handleLink(link),
+      onPeerStream: peerStream => this.#handlePeerStream(peerStream),
       pieceList: () => pieceList
     }
   }
@@ -138,8 +140,8 @@ export class SwarmDriver {
     this.handle({ type: 'tick' })
   }
 
-  get peers(): ReadonlyMap<string, PeerLink> {
-    return this.#links
+  get peers(): ReadonlyMap<string, PeerStream> {
+    return this.#peerStreams
   }
 
   get tried(): Discovery['tried'] {
@@ -151,8 +153,8 @@ export class SwarmDriver {
   }
 
   /**
-   * Hands an input to the engine and performs its outputs. True when these say that the piece which the input told of is to be verified and stored:
-   * its bytes are the caller's, and so is that work.
+   * Hands an input to the engine and performs its outputs. True when these say that the piece which the input
+   * told of is to be verified and stored: its bytes are the caller's, and so is that work.
    */
   handle(input: Input): boolean {
     if (this.#closing.signal.aborted) return false
@@ -214,47 +216,47 @@ export class SwarmDriver {
     this.#stopTimer()
     this.#stopListening()
     this.#serving.close()
-    for (const link of this.#links.values()) link.close(reason)
-    this.#links.clear()
+    for (const peerStream of this.#peerStreams.values()) peerStream.close(reason)
+    this.#peerStreams.clear()
     await this.#origin?.close()
     await this.#discovery.withdraw()
   }
 
-  #handleLink(link: PeerLink): void {
-    const peer = link.peer
+  #handlePeerStream(peerStream: PeerStream): void {
+    const peer = peerStream.peer
     if (this.#closing.signal.aborted) {
-      link.close('leaving')
+      peerStream.close('leaving')
       return
     }
-    const old = this.#links.get(peer)
-    if (old !== undefined && old !== link) {
-      link.close('duplicate link')
+    const old = this.#peerStreams.get(peer)
+    if (old !== undefined && old !== peerStream) {
+      peerStream.close('duplicate link')
       return
     }
-    this.#links.set(peer, link)
-    this.traffic.of(link, this.#init.clock.nowMs())
+    this.#peerStreams.set(peer, peerStream)
+    this.traffic.of(peerStream, this.#init.clock.nowMs())
     const rttMs = this.#init.host.rttMs(peer)
-    const joined: Input = { type: 'peerJoined', peer, initiator: link.initiator, labels: link.hello.labels }
+    const joined: Input = { type: 'peerJoined', peer, initiator: peerStream.initiator, labels: peerStream.hello.labels }
     this.handle(rttMs === undefined ? joined : { ...joined, rttMs })
     this.#init.events.onPeer(peer, 'joined')
-    link.start({
+    peerStream.start({
       onMessage: message => {
         this.#discovery.handleTold(message)
         this.handle({ type: 'messageReceived', peer, message })
       },
-      onPiece: (header, data) => this.#handlePiece(link, header.piece, data),
+      onPiece: (header, data) => this.#handlePiece(peerStream, header.piece, data),
       onClose: reason => {
-        if (this.#links.get(peer) !== link) return
-        this.#links.delete(peer)
+        if (this.#peerStreams.get(peer) !== peerStream) return
+        this.#peerStreams.delete(peer)
         this.handle({ type: 'peerLeft', peer, reason })
         this.#init.events.onPeer(peer, 'left', reason)
       }
     })
   }
 
-  #handlePiece(link: PeerLink, piece: number, data: Uint8Array): void {
-    const { peer } = link
-    this.traffic.recordReceived(link, data.byteLength, this.#init.clock.nowMs())
+  #handlePiece(peerStream: PeerStream, piece: number, data: Uint8Array): void {
+    const { peer } = peerStream
+    this.traffic.recordReceived(peerStream, data.byteLength, this.#init.clock.nowMs())
     if (this.handle({ type: 'pieceReceived', peer, piece, bytes: data.byteLength })) void this.#store(peer, piece, data)
     else this.#discard(data)
   }
@@ -292,8 +294,8 @@ export class SwarmDriver {
     }
   }
 
-  #handleServed(peer: string, piece: number, bytes: number, link: PeerLink | undefined): void {
-    if (link !== undefined && bytes > 0) this.traffic.recordSent(link, bytes, this.#init.clock.nowMs())
+  #handleServed(peer: string, piece: number, bytes: number, peerStream: PeerStream | undefined): void {
+    if (peerStream !== undefined && bytes > 0) this.traffic.recordSent(peerStream, bytes, this.#init.clock.nowMs())
     this.handle({ type: 'pieceServed', peer, piece, bytes })
   }
 
@@ -311,10 +313,10 @@ export class SwarmDriver {
   #perform(output: Output): void {
     switch (output.type) {
       case 'send':
-        this.#links.get(output.peer)?.send(this.#discovery.withAddresses(output.message))
+        this.#peerStreams.get(output.peer)?.send(this.#discovery.withAddresses(output.message))
         return
       case 'broadcast':
-        for (const link of this.#links.values()) link.send(output.message)
+        for (const peerStream of this.#peerStreams.values()) peerStream.send(output.message)
         return
       case 'servePiece':
         void this.#serving.serve(output.peer, output.piece, output.isUrgent)
@@ -333,7 +335,7 @@ export class SwarmDriver {
           this.#init.host.ban(output.peer, output.banMs)
           this.#init.events.onPeer(output.peer, 'banned', output.reason)
         }
-        this.#links.get(output.peer)?.close(output.reason)
+        this.#peerStreams.get(output.peer)?.close(output.reason)
         return
       case 'dial':
         void this.#dial(output.peer)
@@ -367,8 +369,8 @@ export class SwarmDriver {
     this.dials.tried++
     try {
       const addresses = this.#discovery.whereIs(peer)
-      const link = await this.#init.host.connect(peer, addresses, this.#listener, this.#closing.signal)
-      if (this.#links.get(peer) !== link) this.#handleLink(link)
+      const peerStream = await this.#init.host.connect(peer, addresses, this.#listener, this.#closing.signal)
+      if (this.#peerStreams.get(peer) !== peerStream) this.#handlePeerStream(peerStream)
     } catch (err) {
       if (this.#closing.signal.aborted) return
       this.dials.failed++
@@ -378,8 +380,8 @@ export class SwarmDriver {
   }
 
   async #openPieceConnection(peer: string): Promise<void> {
-    const link = this.#links.get(peer)
-    if (link !== undefined && !(await link.separatePieces())) this.handle({ type: 'pieceConnectionFailed', peer })
+    const peerStream = this.#peerStreams.get(peer)
+    if (peerStream !== undefined && !(await peerStream.separatePieces())) this.handle({ type: 'pieceConnectionFailed', peer })
   }
 
   /** A timer that fires too early is left alone: setting it for every input costs more than looking again. */

@@ -1,9 +1,11 @@
 /**
- * One process per identity: whoever comes second to a state folder is a peer of its own, for as long as it runs.
+ * One process per identity: whoever comes second to a state folder is a peer of its own, for as long as it
+ * runs.
  *
- * Two processes with one peer id cannot find each other (a `get` beside a `seed` on one machine), and whoever dials that id reaches either. The
- * identity goes to the first, and is free again with its end, however it ended. A holder on another host or in another container counts as gone at
- * once: a node that is started anew in a fresh container has to be the peer that others know. Called by node.ts.
+ * Two processes with one peer id cannot find each other (a `get` beside a `seed` on one machine), and whoever
+ * dials that id reaches either. The identity goes to the first, and is free again with its end, however it
+ * ended. A holder on another host or in another container counts as gone at once: a node that is started anew
+ * in a fresh container has to be the peer that others know. Called by node.ts.
  */
 
 import { chmod } from 'node:fs/promises'
@@ -19,7 +21,10 @@ export interface IdentityClaim {
   release(): Promise<void>
 }
 
-/** Never throws: where no lock can be written there is no telling, and whether the folder can be used is for whoever reads the identity to say. */
+/**
+ * Never throws: where no lock can be written there is no telling, and whether the folder can be used is for
+ * whoever reads the identity to say.
+ */
 export async function claimIdentity(stateDir: string): Promise<IdentityClaim> {
   let lock: ProcessLock | undefined
   try {

@@ -1,5 +1,6 @@
 /**
- * From what the user typed (a link, a manifest file) to a manifest, its encoded piece list and the peers it hints at.
+ * From what the user typed (a link, a manifest file) to a manifest, its encoded piece list and the peers it
+ * hints at.
  */
 
 import { readFile, stat } from 'node:fs/promises'
@@ -18,7 +19,10 @@ export interface Source {
   pieceList: Uint8Array
 }
 
-/** Reads a manifest file. Throws `NotFound`-like `InvalidOptionsError`, `StoreError` or `InvalidManifestError`. */
+/**
+ * Reads a manifest file. Throws `NotFound`-like `InvalidOptionsError`, `StoreError` or
+ * `InvalidManifestError`.
+ */
 export async function readManifestFile(path: string, hash: HashFunction): Promise<Manifest> {
   let bytes: Buffer
   try {
@@ -36,8 +40,9 @@ export async function readManifestFile(path: string, hash: HashFunction): Promis
 }
 
 /**
- * Fetches the piece list that a link names from whoever has it, checks it against the root, and gives a manifest.
- * Asks hinted peers first, then what the DHT and the LAN know, until somebody answers, `timeoutMs` passes or `signal` aborts.
+ * Fetches the piece list that a link names from whoever has it, checks it against the root, and gives a
+ * manifest. Asks hinted peers first, then what the DHT and the LAN know, until somebody answers, `timeoutMs`
+ * passes or `signal` aborts.
  */
 export async function fetchManifest(
   text: string,
@@ -171,7 +176,10 @@ export function rootBytes(root: string): Uint8Array {
 }
 
 const PARALLEL_ASKS = 4
-/** Where all of them together bring less than this in that time, as many more are asked, up to so many at once. */
+/**
+ * Where all of them together bring less than this in that time, as many more are asked, up to so many at
+ * once.
+ */
 const SLOW_ANSWER_MS = 2_000
 const SLOW_ANSWER_BYTES = 128 * 1024
 const MAX_ASKS = 16

@@ -1,8 +1,9 @@
 /**
  * Content on disk and its manifest, without any network: make one, read one, write one, check one.
  *
- * A thin layer over the store that adds the hash function, the hash cache in the state folder, and URLs. Callers: the CLI's `create`,
- * `info` and `verify`, node.ts before it seeds, and programs through index.ts. Must not load libp2p: these commands start fast.
+ * A thin layer over the store that adds the hash function, the hash cache in the state folder, and URLs.
+ * Callers: the CLI's `create`, `info` and `verify`, node.ts before it seeds, and programs through index.ts.
+ * Must not load libp2p: these commands start fast.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -28,8 +29,9 @@ export interface CreateOptions extends SeedOptions {
 }
 
 /**
- * Hashes the file or folder at `path` (or finds it unchanged in the hash cache) and gives its manifest; writes nothing but the cache.
- * Throws `InvalidOptionsError` when there is nothing at `path` or it cannot be shared, `StoreError` when it cannot be read.
+ * Hashes the file or folder at `path` (or finds it unchanged in the hash cache) and gives its manifest;
+ * writes nothing but the cache. Throws `InvalidOptionsError` when there is nothing at `path` or it cannot be
+ * shared, `StoreError` when it cannot be read.
  */
 export async function createManifest(path: string, options: CreateOptions = {}): Promise<Manifest> {
   const { hash } = await loadHasher()
@@ -40,7 +42,9 @@ export async function createManifest(path: string, options: CreateOptions = {}):
   return peers === undefined && origins === undefined ? manifest : parseManifest(formatManifest(hinted), hash)
 }
 
-/** Hashes what is to be seeded; `stamps` let the store notice later changes. Errors as {@link createManifest}. */
+/**
+ * Hashes what is to be seeded; `stamps` let the store notice later changes. Errors as {@link createManifest}.
+ */
 export async function prepareSeed(
   path: string,
   stateDir: string,
@@ -67,8 +71,8 @@ export async function prepareSeed(
 export type VerifyReport = Omit<VerifyResult, 'stamps'>
 
 /**
- * Checks the file or folder at `path` against the manifest. Throws `InvalidOptionsError` when there is nothing at `path`,
- * `StoreError` when it cannot be read, the signal's reason when aborted.
+ * Checks the file or folder at `path` against the manifest. Throws `InvalidOptionsError` when there is
+ * nothing at `path`, `StoreError` when it cannot be read, the signal's reason when aborted.
  */
 export async function verifyContent(
   manifest: Manifest,
@@ -86,8 +90,9 @@ export async function verifyContent(
 }
 
 /**
- * Reads a manifest from a file, an http(s) URL or, for `-`, standard input. Throws `InvalidManifestError` when it is none,
- * `InvalidOptionsError` when the file does not exist, `StoreError` when it cannot be read, `NotFoundError` when the URL does not give it.
+ * Reads a manifest from a file, an http(s) URL or, for `-`, standard input. Throws `InvalidManifestError`
+ * when it is none, `InvalidOptionsError` when the file does not exist, `StoreError` when it cannot be read,
+ * `NotFoundError` when the URL does not give it.
  */
 export async function readManifest(source: string, options: { signal?: AbortSignal } = {}): Promise<Manifest> {
   const { hash } = await loadHasher()
@@ -125,8 +130,8 @@ async function readBounded(stream: AsyncIterable<Uint8Array>, where: string): Pr
 }
 
 /**
- * Writes the manifest to `path`, atomically. A file that is there and is no manifest is left alone unless `force`
- * (`InvalidOptionsError`): a seeded `notes` must not cost the user an unrelated `notes.swarm`.
+ * Writes the manifest to `path`, atomically. A file that is there and is no manifest is left alone unless
+ * `force` (`InvalidOptionsError`): a seeded `notes` must not cost the user an unrelated `notes.swarm`.
  */
 export async function writeManifest(manifest: Manifest, path: string, force = false): Promise<void> {
   if (!force) await refuseOtherFile(path)

@@ -1,8 +1,8 @@
 /**
  * A running peer: one host, one identity, many transfers. The composition root of the library.
  *
- * Invariants: one transfer per root; `stop` closes every transfer before the host, so that announcements are withdrawn; nothing
- * outlives `stop`. Created by {@link createNode}.
+ * Invariants: one transfer per root; `stop` closes every transfer before the host, so that announcements are
+ * withdrawn; nothing outlives `stop`. Created by {@link createNode}.
  */
 
 import { stat } from 'node:fs/promises'
@@ -46,7 +46,10 @@ import type {
 import { UploadCount } from './upload-count.ts'
 import { UploadSlots } from './upload-slots.ts'
 
-/** Starts a node. Throws `InvalidOptionsError` for options that cannot be, `StoreError` when the state folder cannot be used. */
+/**
+ * Starts a node. Throws `InvalidOptionsError` for options that cannot be, `StoreError` when the state folder
+ * cannot be used.
+ */
 export async function createNode(options: Partial<NodeOptions> = {}): Promise<SwarmNode> {
   const resolved = resolveNodeOptions(options)
   const claim = await claimIdentity(resolved.stateDir)
@@ -218,8 +221,8 @@ class LibraryNode implements SwarmNode {
   }
 
   /**
-   * The content when all of it is at `path` already. Goes through the hash cache, so that a daemon that starts again does not read
-   * everything it has. Undefined when something else, or not all of it, is there.
+   * The content when all of it is at `path` already. Goes through the hash cache, so that a daemon that
+   * starts again does not read everything it has. Undefined when something else, or not all of it, is there.
    */
   async #openInPlace(
     manifest: Manifest,
@@ -267,7 +270,10 @@ class LibraryNode implements SwarmNode {
     return { manifest, pieceList: encodePieceList(manifest) }
   }
 
-  /** One that failed a moment ago still has the content's files open: it is waited for, never given to who asks again. */
+  /**
+   * One that failed a moment ago still has the content's files open: it is waited for, never given to who
+   * asks again.
+   */
   async #runningOf(root: string): Promise<SwarmTransfer | undefined> {
     const running = this.#transfers.get(root)
     if (running?.isEnding !== true) return running
@@ -320,7 +326,10 @@ function hintsOf(manifest: Manifest, peers: readonly { peer: string; address: st
   return hints
 }
 
-/** Where the content goes: into `output` when that is a folder (or says so by a trailing slash), else to `output` itself. */
+/**
+ * Where the content goes: into `output` when that is a folder (or says so by a trailing slash), else to
+ * `output` itself.
+ */
 async function outputPath(manifest: Manifest, output: string | undefined): Promise<string> {
   if (output === undefined || output === '') return resolve(manifest.name)
   if (/[/\\]$/.test(output)) return resolve(output, manifest.name)

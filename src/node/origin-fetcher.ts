@@ -1,13 +1,14 @@
 /**
  * Fetches pieces from the origins of one content, as the engine asks for them.
  *
- * Neighbouring pieces are one request; a few requests run side by side; each piece is gathered in a buffer of its own and handed on while
- * the rest of the answer still comes. Reading waits while two pieces of a request are being stored, so that memory is bounded by
- * connections times three pieces whatever the origin sends.
+ * Neighbouring pieces are one request; a few requests run side by side; each piece is gathered in a buffer of
+ * its own and handed on while the rest of the answer still comes. Reading waits while two pieces of a request
+ * are being stored, so that memory is bounded by connections times three pieces whatever the origin sends.
  *
- * An origin that stumbles is asked again, later each time; one that answers without ranges is read from start to end; one whose URL is
- * refused gets a fresh URL if there is somebody to ask; one that changed, or stays away, is given up for the next. When none is left
- * `onDead` says why. Used by driver.ts; whose turn it is to fetch is the engine's business.
+ * An origin that stumbles is asked again, later each time; one that answers without ranges is read from start
+ * to end; one whose URL is refused gets a fresh URL if there is somebody to ask; one that changed, or stays
+ * away, is given up for the next. When none is left `onDead` says why. Used by driver.ts; whose turn it is to
+ * fetch is the engine's business.
  */
 
 import type { Geometry } from '../content/geometry.ts'
@@ -47,7 +48,10 @@ export function checkOrigins(urls: readonly string[]): void {
 export interface OriginEvents {
   /** The origin can be asked; `isSequential`: only from start to end. May be told again when that changes. */
   onOpen(isSequential: boolean): void
-  /** A whole piece in a buffer of the pool, which is now the receiver's; resolves when it is stored or was thrown away. */
+  /**
+   * A whole piece in a buffer of the pool, which is now the receiver's; resolves when it is stored or was
+   * thrown away.
+   */
   onPiece(piece: number, data: Uint8Array): Promise<void>
   /** These do not come; worth asking again after `retryMs`. */
   onFailed(pieces: readonly number[], retryMs: number): void
@@ -59,7 +63,10 @@ export interface OriginEvents {
 
 /** Longest request. More would be cut off by failures more often; fewer costs a round trip more often. */
 const MAX_RUN_BYTES = 32 * 1024 * 1024
-/** Shorter than this a run is not split among connections; a longer stretch that is not needed any more is not waited for. */
+/**
+ * Shorter than this a run is not split among connections; a longer stretch that is not needed any more is not
+ * waited for.
+ */
 const SPLIT_BYTES = 1024 * 1024
 const FIRST_BACKOFF_MS = 250
 const MAX_BACKOFF_MS = 10_000
@@ -110,7 +117,9 @@ export class OriginFetcher {
     this.#sources = urls.map(newSource)
   }
 
-  /** URLs that may be asked, without what signs them, the one in use first; and what is wrong with the others. */
+  /**
+   * URLs that may be asked, without what signs them, the one in use first; and what is wrong with the others.
+   */
   describe(): { url: string; fault: string | undefined }[] {
     return this.#sources.map(({ url, fault }) => ({ url: displayUrl(url), fault: fault?.message }))
   }
@@ -285,7 +294,8 @@ export class OriginFetcher {
           piece++
           if (storing.length >= STORING_AT_ONCE) await storing.shift()
         }
-        // Longer than it said, or what comes next has come from peers meanwhile: the connection is worth less than the bytes.
+        // Longer than it said, or what comes next has come from peers meanwhile: the connection is worth less
+        // than the bytes.
         if (piece > last || this.#cancelledFrom(piece, last) * this.#geometry.pieceLength >= SPLIT_BYTES) break
       }
     } finally {
@@ -303,7 +313,9 @@ export class OriginFetcher {
     }
   }
 
-  /** How many pieces from this one on, up to `last`, are not to come any more; the end counts as very many. */
+  /**
+   * How many pieces from this one on, up to `last`, are not to come any more; the end counts as very many.
+   */
   #cancelledFrom(piece: number, last: number): number {
     if (this.#mode === 'sequential') return 0
     let each = piece
@@ -387,7 +399,10 @@ export class OriginFetcher {
     } else if (this.#failures === 1) this.#events.onNote(`the origin stumbles, it is asked again: ${fault.message}`)
   }
 
-  /** Gets a fresh URL in place of a refused one; false when there is none. Asked once, however many requests were refused. */
+  /**
+   * Gets a fresh URL in place of a refused one; false when there is none. Asked once, however many requests
+   * were refused.
+   */
   #refresh(source: Source, fault: OriginError): Promise<boolean> {
     const { freshUrl } = this.#options
     if (freshUrl === undefined) return Promise.resolve(false)

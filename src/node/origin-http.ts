@@ -1,8 +1,9 @@
 /**
  * One origin's URL, asked for bytes: redirects, addresses that may be asked, what the answer claims to be.
  *
- * Invariants: unless allowed, only public addresses are connected to, redirects and DNS answers included; signatures in URLs never reach
- * a message; a body is never decoded (bytes are those of the content). Used by origin-fetcher.ts and origin-manifest.ts.
+ * Invariants: unless allowed, only public addresses are connected to, redirects and DNS answers included;
+ * signatures in URLs never reach a message; a body is never decoded (bytes are those of the content). Used by
+ * origin-fetcher.ts and origin-manifest.ts.
  */
 
 import type { Readable } from 'node:stream'
@@ -48,8 +49,8 @@ export class OriginHttp {
   }
 
   /**
-   * Asks for bytes from `start` (up to `end`, exclusive); without `start` for all. The caller reads or destroys the body. Throws
-   * `OriginError` ('not_allowed', 'unreachable') and the signal's reason.
+   * Asks for bytes from `start` (up to `end`, exclusive); without `start` for all. The caller reads or
+   * destroys the body. Throws `OriginError` ('not_allowed', 'unreachable') and the signal's reason.
    */
   async get(url: string, range: { start: number; end?: number } | undefined, signal: AbortSignal): Promise<OriginAnswer> {
     const { agent, request } = await this.#client()

@@ -1,8 +1,9 @@
 /**
  * The manifest of what an HTTP(S) server holds, made while it streams past: nothing is kept unless asked for.
  *
- * Invariants: the bytes hashed are those of one file: a connection that breaks is taken up where it broke only while length and
- * validators stay the same. Memory is one piece. Called by `swarm create <url>` and programs.
+ * Invariants: the bytes hashed are those of one file: a connection that breaks is taken up where it broke
+ * only while length and validators stay the same. Memory is one piece. Called by `swarm create <url>` and
+ * programs.
  */
 
 import { open } from 'node:fs/promises'

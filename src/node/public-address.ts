@@ -1,8 +1,9 @@
 /**
- * Keeps requests that somebody else made us send out of our own network: only public addresses may be connected to.
+ * Keeps requests that somebody else made us send out of our own network: only public addresses may be
+ * connected to.
  *
- * Invariant: names are judged by the very lookup that the socket uses, so that a name cannot change its mind in between. Used for
- * origins and for what a daemon fetches on behalf of clients.
+ * Invariant: names are judged by the very lookup that the socket uses, so that a name cannot change its mind
+ * in between. Used for origins and for what a daemon fetches on behalf of clients.
  */
 
 import { type LookupAddress, lookup } from 'node:dns'
@@ -28,7 +29,10 @@ for (const [address, prefix] of [
 ] as const) {
   NOT_PUBLIC.addSubnet(address, prefix, 'ipv4')
 }
-/** Of IPv6 only 2000::/3 is public, and in it these are not what they seem: documentation, Teredo and 6to4 (which embed IPv4). */
+/**
+ * Of IPv6 only 2000::/3 is public, and in it these are not what they seem: documentation, Teredo and 6to4
+ * (which embed IPv4).
+ */
 const PUBLIC_V6 = new BlockList()
 PUBLIC_V6.addSubnet('2000::', 3, 'ipv6')
 const NOT_PUBLIC_V6 = new BlockList()
@@ -47,13 +51,19 @@ export function isPublicAddress(address: string): boolean {
   return PUBLIC_V6.check(address, 'ipv6') && !NOT_PUBLIC_V6.check(address, 'ipv6')
 }
 
-/** Throws `RequestRefusedError` for a literal address that is not public; names are judged by {@link lookupPublic}. */
+/**
+ * Throws `RequestRefusedError` for a literal address that is not public; names are judged by {@link
+ * lookupPublic}.
+ */
 export function checkPublicHost(url: URL): void {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (isIP(host) !== 0 && !isPublicAddress(host)) throw notAllowed(host)
 }
 
-/** As `dns.lookup`, but fails when any address of the name is not public: a name may have several, and answers change. */
+/**
+ * As `dns.lookup`, but fails when any address of the name is not public: a name may have several, and answers
+ * change.
+ */
 export const lookupPublic: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (err, found) => {
     const addresses = found as LookupAddress[]

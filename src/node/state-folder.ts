@@ -1,8 +1,9 @@
 /**
  * The state folder belongs to its user alone: it holds the node's key, and tasks with URLs that are signed.
  *
- * Invariants: the folder is 0700 and what is in it 0600 (folders 0700), also what an earlier version or another umask left; links are not
- * followed. Called before anything in the folder is opened: by the daemon and by each node.
+ * Invariants: the folder is 0700 and what is in it 0600 (folders 0700), also what an earlier version or
+ * another umask left; links are not followed. Called before anything in the folder is opened: by the daemon
+ * and by each node.
  */
 
 import { closeSync, openSync } from 'node:fs'
@@ -15,7 +16,9 @@ const OTHERS = 0o077
 /** Hash cache, resume state and the like are one folder deep; nothing of ours is deeper than this. */
 const MAX_DEPTH = 4
 
-/** Makes the folder, or closes the one that is there to others. Throws `StoreError` where that cannot be done. */
+/**
+ * Makes the folder, or closes the one that is there to others. Throws `StoreError` where that cannot be done.
+ */
 export async function openStateFolder(path: string): Promise<void> {
   try {
     await makeFolder(path, 0o700)

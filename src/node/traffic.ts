@@ -1,8 +1,9 @@
 /**
- * What moved between this node and others for one content: in all, with each peer, and in vain. Peers stay on record after they left, up to a bound.
+ * What moved between this node and others for one content: in all, with each peer, and in vain. Peers stay on
+ * record after they left, up to a bound.
  */
 
-import type { PeerLink } from '../network/types.ts'
+import type { PeerStream } from '../network/types.ts'
 import { RateMeter } from '../util/rate-meter.ts'
 
 /** Traffic with one peer, kept after it left. */
@@ -33,15 +34,15 @@ export class Traffic {
     this.#isConnected = isConnected
   }
 
-  recordReceived(link: PeerLink, bytes: number, nowMs: number): void {
+  recordReceived(peerStream: PeerStream, bytes: number, nowMs: number): void {
     this.down.record(bytes, nowMs)
-    this.of(link, nowMs).down.record(bytes, nowMs)
+    this.of(peerStream, nowMs).down.record(bytes, nowMs)
   }
 
-  recordSent(link: PeerLink, bytes: number, nowMs: number): void {
+  recordSent(peerStream: PeerStream, bytes: number, nowMs: number): void {
     this.lastServedMs = nowMs
     this.up.record(bytes, nowMs)
-    this.of(link, nowMs).up.record(bytes, nowMs)
+    this.of(peerStream, nowMs).up.record(bytes, nowMs)
   }
 
   recordFromOrigin(bytes: number, nowMs: number): void {
@@ -49,17 +50,17 @@ export class Traffic {
     this.down.record(bytes, nowMs)
   }
 
-  /** The record of the link's peer; a new one may take the place of a peer that left. */
-  of(link: PeerLink, nowMs: number): PeerTraffic {
-    const { peer } = link
+  /** The record of the peer stream's peer; a new one may take the place of a peer that left. */
+  of(peerStream: PeerStream, nowMs: number): PeerTraffic {
+    const { peer } = peerStream
     let traffic = this.peers.get(peer)
     if (traffic === undefined) {
       traffic = { peer, down: new RateMeter(nowMs), up: new RateMeter(nowMs), address: '', encryption: '' }
       this.peers.set(peer, traffic)
       if (this.peers.size > MAX_RECORDS) this.#forgetOne()
     }
-    traffic.address = link.remoteAddress
-    traffic.encryption = link.encryption
+    traffic.address = peerStream.remoteAddress
+    traffic.encryption = peerStream.encryption
     return traffic
   }
 

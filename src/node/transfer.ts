@@ -1,8 +1,10 @@
 /**
- * One swarm that the node takes part in, as its user sees it: state, progress, events, reading, lingering, leaving.
+ * One swarm that the node takes part in, as its user sees it: state, progress, events, reading, lingering,
+ * leaving.
  *
- * Invariants: `completed` settles exactly once; the file is in place before `complete` is told; `close` is idempotent and leaves no
- * timer behind. Created by node.ts; the work is done by driver.ts (peers) and the store (disk).
+ * Invariants: `completed` settles exactly once; the file is in place before `complete` is told; `close` is
+ * idempotent and leaves no timer behind. Created by node.ts; the work is done by driver.ts (peers) and the
+ * store (disk).
  */
 
 import { randomBytes } from 'node:crypto'
@@ -57,12 +59,18 @@ export interface TransferInit {
 
 const PROGRESS_INTERVAL_MS = 100
 const TICK_MS = 1000
-/** Without any origin left and without a piece for this long the transfer ends with what is wrong with the origin. */
+/**
+ * Without any origin left and without a piece for this long the transfer ends with what is wrong with the
+ * origin.
+ */
 const ORIGIN_GRACE_MS = 3000
 const ORIGIN_GRACE_WITH_PEERS_MS = 60_000
 /** A reader asks for this much ahead of where it is, in bytes (and at least four pieces). */
 const READ_AHEAD_BYTES = 8 * 1024 * 1024
-/** Pieces that lie side by side are read and given out together up to this size: each chunk costs its taker a turn of the event loop. */
+/**
+ * Pieces that lie side by side are read and given out together up to this size: each chunk costs its taker a
+ * turn of the event loop.
+ */
 const READ_RUN_BYTES = 1024 * 1024
 
 export class SwarmTransfer implements Transfer {
@@ -321,7 +329,8 @@ export class SwarmTransfer implements Transfer {
         const { last, data } = run
         if (last < range.last && store.have.get(last + 1)) {
           next = readRun(last + 1, turn ^ 1)
-          // Awaited one turn later, or never when the reader leaves; meanwhile a failure must not count as unhandled.
+          // Awaited one turn later, or never when the reader leaves; meanwhile a failure must not count as
+          // unhandled.
           next.catch(() => {})
         }
         const offset = this.#geometry.pieceOffset(piece)
@@ -404,7 +413,10 @@ export class SwarmTransfer implements Transfer {
     this.#scheduleProgress()
   }
 
-  /** Disk full, rights, a lost mount: the transfer ends, what was verified stays, and getting it again resumes. */
+  /**
+   * Disk full, rights, a lost mount: the transfer ends, what was verified stays, and getting it again
+   * resumes.
+   */
   #handleStoreFailed(err: unknown): void {
     this.#fail(err instanceof SwarmError ? err : new StoreError((err as Error).message, this.path, err))
   }

@@ -1,5 +1,6 @@
 /**
- * The public shape of a running node: what the CLI, the daemon and programs use. Re-exported by `src/index.ts`.
+ * The public shape of a running node: what the CLI, the daemon and programs use. Re-exported by
+ * `src/index.ts`.
  */
 
 import type { Manifest, PeerHint } from '../content/manifest.ts'
@@ -17,7 +18,10 @@ export interface NodeOptions {
   mdns: boolean
   /** Use the DHT. @default true */
   dht: boolean
-  /** Answer other nodes' queries of the DHT from the start; false, for a node that gets something and leaves: after ten minutes. @default true */
+  /**
+   * Answer other nodes' queries of the DHT from the start; false, for a node that gets something and leaves:
+   * after ten minutes. @default true
+   */
   servesDht: boolean
   /** 'tls' prefers TLS and accepts noise; 'noise' offers noise only. @default 'tls' */
   encryption: 'tls' | 'noise'
@@ -26,13 +30,19 @@ export interface NodeOptions {
   downloadBytesPerSecond: number
   /** Neighbours per swarm. @default 30 */
   maxNeighbours: number
-  /** Whom to serve when uplinks are scarce: the neediest, or those that pass on what they get first. @default 'cooperative' */
+  /**
+   * Whom to serve when uplinks are scarce: the neediest, or those that pass on what they get first. @default
+   * 'cooperative'
+   */
   policy: 'cooperative' | 'contributors'
   /** Where this node stands: host, rack, zone, region. @default {} */
   labels: Record<string, string>
   /** Defaults for the origins of every content. */
   origin: Partial<OriginSettings>
-  /** Hears what an operator should know of the network: who was refused and why, a clock that is off. Some lines a minute at most. @default nobody */
+  /**
+   * Hears what an operator should know of the network: who was refused and why, a clock that is off. Some
+   * lines a minute at most. @default nobody
+   */
   warn: (line: string) => void
 }
 
@@ -45,8 +55,8 @@ export interface OriginSettings {
   /** Whether private, loopback and link-local addresses may be asked. @default true */
   allowPrivate: boolean
   /**
-   * Asked for a new URL when an origin refuses one: a presigned URL expired half way. `why` is the refusal in words. Undefined, or the
-   * same URL again: there is none, and the origin is given up.
+   * Asked for a new URL when an origin refuses one: a presigned URL expired half way. `why` is the refusal in
+   * words. Undefined, or the same URL again: there is none, and the origin is given up.
    */
   freshUrl: ((url: string, why: string) => Promise<string | undefined>) | undefined
 }
@@ -62,9 +72,15 @@ export interface SeedOptions {
   origins?: string[]
   /** Hash again even if the cache knows this unchanged file. @default false */
   rehash?: boolean
-  /** The caller made this file for the node: {@link SwarmNode.remove} may delete it while it is unchanged. @default false */
+  /**
+   * The caller made this file for the node: {@link SwarmNode.remove} may delete it while it is unchanged.
+   * @default false
+   */
   isOurs?: boolean
-  /** What a folder holds that cannot be shared and was left out (symbolic links, special files, empty folders). */
+  /**
+   * What a folder holds that cannot be shared and was left out (symbolic links, special files, empty
+   * folders).
+   */
   onSkipped?: (entries: readonly { path: string; reason: string }[]) => void
 }
 
@@ -83,15 +99,18 @@ export interface GetOptions {
   /** Overwrite an existing, different output. @default false */
   force?: boolean
   /**
-   * Take back what an earlier download of this node put at the output, damaged or not, and fetch what is wrong with it. Only files that it made;
-   * one that was replaced since is in the way as ever. @default false
+   * Take back what an earlier download of this node put at the output, damaged or not, and fetch what is
+   * wrong with it. Only files that it made; one that was replaced since is in the way as ever. @default false
    */
   repair?: boolean
   /** Folder for unfinished content; may be on another file system. @default beside the output */
   incompleteDir?: string
   /** Give up after this long without a new piece, in milliseconds. 0: never. @default 0 */
   timeoutMs?: number
-  /** What happens before there is a transfer: looking for somebody who has the piece list, checking what is on disk. */
+  /**
+   * What happens before there is a transfer: looking for somebody who has the piece list, checking what is on
+   * disk.
+   */
   onStatus?: (status: GetStatus) => void
 }
 
@@ -104,7 +123,9 @@ export interface GetStatus {
   total?: number
 }
 
-/** What `snapshot()` of a transfer says; plain data. Rates are bytes per second, smoothed over some seconds. */
+/**
+ * What `snapshot()` of a transfer says; plain data. Rates are bytes per second, smoothed over some seconds.
+ */
 export interface TransferSnapshot {
   root: string
   name: string
@@ -191,7 +212,10 @@ export interface RemoveOptions {
 
 /** What {@link SwarmNode.remove} left, each with the reason in words. */
 export interface RemoveReport {
-  /** What lies where the download's files were, and is not what it wrote: changed, replaced, or there before it. */
+  /**
+   * What lies where the download's files were, and is not what it wrote: changed, replaced, or there before
+   * it.
+   */
   changed: { path: string; reason: string }[]
   /** What others put among its files; the first hundred. */
   beside: { path: string; reason: string }[]
@@ -223,15 +247,19 @@ export interface Transfer {
   on<K extends keyof TransferEvents>(event: K, listener: (value: TransferEvents[K]) => void): () => void
   pause(): void
   resume(): void
-  /** Other URLs of the content, in place of those before: fresh ones when a presigned one expired. Throws `InvalidOptionsError`. */
+  /**
+   * Other URLs of the content, in place of those before: fresh ones when a presigned one expired. Throws
+   * `InvalidOptionsError`.
+   */
   setOrigins(urls: readonly string[]): void
   /** Changes this transfer's own limits; node-wide limits hold besides. */
   setLimits(limits: Partial<TransferLimits>): void
   /**
-   * The bytes [start, end) of the content in order, in chunks, as they become available; asks the swarm for them first. Leaving the
-   * loop (or aborting) ends the demand. Throws `StalledError` when the transfer ends before. With `buffers`, of
-   * 1 MiB and a piece at least, a chunk lies in one of them and is valid only until the next one is asked for, which makes long reads
-   * several times cheaper; they are the caller's again when the loop is left.
+   * The bytes [start, end) of the content in order, in chunks, as they become available; asks the swarm for
+   * them first. Leaving the loop (or aborting) ends the demand. Throws `StalledError` when the transfer ends
+   * before. With `buffers`, of 1 MiB and a piece at least, a chunk lies in one of them and is valid only
+   * until the next one is asked for, which makes long reads several times cheaper; they are the caller's
+   * again when the loop is left.
    */
   read(range: {
     start: number
@@ -249,7 +277,10 @@ export interface Transfer {
 
 export interface SwarmNode {
   readonly peer: string
-  /** The process that has the state folder's identity, in words; then this node is a peer of its own, for as long as it runs. */
+  /**
+   * The process that has the state folder's identity, in words; then this node is a peer of its own, for as
+   * long as it runs.
+   */
   readonly identityTakenBy: string | undefined
   addresses(): string[]
   seed(path: string, options?: SeedOptions): Promise<Transfer>
@@ -262,11 +293,14 @@ export interface SwarmNode {
   /** Limits over all transfers, from now on. Each transfer's own hold besides. */
   setLimits(limits: Partial<NodeLimits>): void
   /**
-   * Deletes what a download put on disk, closing its transfer first: file by file, each only while it is what we wrote, and never through a
-   * link. All else stays, and is in the report. Throws `StoreError`.
+   * Deletes what a download put on disk, closing its transfer first: file by file, each only while it is what
+   * we wrote, and never through a link. All else stays, and is in the report. Throws `StoreError`.
    */
   remove(manifest: Manifest, options: RemoveOptions): Promise<RemoveReport>
-  /** Finished downloads that this node's state folder remembers, whether or not they are there any more. Never throws. */
+  /**
+   * Finished downloads that this node's state folder remembers, whether or not they are there any more. Never
+   * throws.
+   */
   downloads(): AsyncIterable<FinishedDownload>
   stop(): Promise<void>
 }

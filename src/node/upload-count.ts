@@ -1,5 +1,6 @@
 /**
- * How many pieces a node is sending. Counted where they are sent, apart from the slots that bound them, so that it shows whether the bound holds.
+ * How many pieces a node is sending. Counted where they are sent, apart from the slots that bound them, so
+ * that it shows whether the bound holds.
  *
  * Called by the drivers of one node; read through the node.
  */

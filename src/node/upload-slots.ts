@@ -1,7 +1,8 @@
 /**
  * How many pieces a node sends at once, over all its transfers.
  *
- * Invariants: never more than `limit` are out (0: no bound); who waits is served in order. Called by the drivers of one node.
+ * Invariants: never more than `limit` are out (0: no bound); who waits is served in order. Called by the
+ * drivers of one node.
  */
 
 export class UploadSlots {

@@ -9,7 +9,7 @@
 
 export const PIECES_PROTOCOL = '/swarm/pieces/2.0.0'
 /** A stream on a connection of its own for the pieces of a link, so that messages do not wait behind them. */
-export const LANE_PROTOCOL = '/swarm/lane/2.0.0'
+export const PIECE_CONNECTION_PROTOCOL = '/swarm/lane/2.0.0'
 export const PIECE_LIST_PROTOCOL = '/swarm/piece-list/2.0.0'
 export const WIRE_VERSION = 1
 

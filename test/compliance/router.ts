@@ -1,5 +1,6 @@
 /**
- * What every router must do; run on the DHT (test/network/discovery/dht-router.test.ts) and on its twin in memory.
+ * What every router must do; run on the DHT (test/network/discovery/dht-router.test.ts) and on its twin in
+ * memory.
  */
 
 import assert from 'node:assert/strict'
@@ -103,7 +104,10 @@ function randomRoot(): Uint8Array {
   return new Uint8Array(32).fill(roots)
 }
 
-/** Providers found in up to some walks, until there are `count`: a DHT needs a moment to know what it was told. */
+/**
+ * Providers found in up to some walks, until there are `count`: a DHT needs a moment to know what it was
+ * told.
+ */
 async function collect(router: Router, root: Uint8Array, count: number): Promise<Map<string, string[]>> {
   const found = new Map<string, string[]>()
   for (let walk = 0; walk < 5 && found.size < count; walk++) {

@@ -1,14 +1,15 @@
 /**
- * The host's twin in memory, on virtual time: peers, links, a DHT and gossip with the delays and uplinks of the simulator's model, written apart from
- * it. Downlinks have no limit. For tests of what uses a host; test/compliance/host.ts runs on this and on the real one.
+ * The host's twin in memory, on virtual time: peers, peer streams, a DHT and gossip with the delays and
+ * uplinks of the simulator's model, written apart from it. Downlinks have no limit. For tests of what uses a
+ * host; test/compliance/host.ts runs on this and on the real one.
  */
 
 import { NoPeersError, ProtocolError } from '../../src/errors.ts'
-import type { AvailabilityGossip, GossipTopic, Host, PeerLink, Router, SwarmListener } from '../../src/network/types.ts'
+import type { AvailabilityGossip, GossipTopic, Host, PeerStream, Router, SwarmListener } from '../../src/network/types.ts'
 import { BufferPool } from '../../src/util/buffer-pool.ts'
 import { encodeHex } from '../../src/util/bytes.ts'
 import type { Random } from '../../src/util/random.ts'
-import { DIAL_DELAYS, MemoryLink, type Sending } from './memory-link.ts'
+import { DIAL_DELAYS, MemoryPeerStream, type Sending } from './memory-peer-stream.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface MemoryNetworkInit {
@@ -21,7 +22,10 @@ export interface MemoryNetworkInit {
   uplink: number
 }
 
-/** How long a DHT lookup takes, and a record until others find it, ms; how many a lookup finds; and how many listeners hear what is gossiped. */
+/**
+ * How long a DHT lookup takes, and a record until others find it, ms; how many a lookup finds; and how many
+ * listeners hear what is gossiped.
+ */
 const LOOKUP_LOW_MS = 150
 const LOOKUP_HIGH_MS = 600
 const LOOKUP_PEERS = 20
@@ -85,9 +89,9 @@ class Uplink {
     this.#next()
   }
 
-  /** What has not begun on this link does not leave any more. */
-  drop(link: MemoryLink): void {
-    for (const sending of this.#queue.filter(each => each.link === link)) {
+  /** What has not begun on this peer stream does not leave any more. */
+  drop(peerStream: MemoryPeerStream): void {
+    for (const sending of this.#queue.filter(each => each.peerStream === peerStream)) {
       this.#queue.splice(this.#queue.indexOf(sending), 1)
       sending.settle.reject(new Error('link ended'))
     }
@@ -102,8 +106,8 @@ class Uplink {
     this.#owedBytes = 0
     this.#time.after(takesMs, () => {
       this.#isBusy = false
-      if (sending.link.isEnded) sending.settle.reject(new Error('link ended'))
-      else sending.link.handleSent(sending)
+      if (sending.peerStream.isEnded) sending.settle.reject(new Error('link ended'))
+      else sending.peerStream.handleSent(sending)
       this.#next()
     })
   }
@@ -122,7 +126,7 @@ export class MemoryHost implements Host {
   readonly #network: MemoryNetwork
   readonly #listeners = new Map<string, SwarmListener>()
   /** By root and peer. */
-  readonly #links = new Map<string, MemoryLink>()
+  readonly #peerStreams = new Map<string, MemoryPeerStream>()
   readonly #bans = new Map<string, number>()
 
   constructor(network: MemoryNetwork, peer: string) {
@@ -159,12 +163,12 @@ export class MemoryHost implements Host {
     return this.#listeners.get(encodeHex(root))
   }
 
-  async connect(peer: string, _addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerLink> {
+  async connect(peer: string, _addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerStream> {
     const delayMs = this.drawDelay()
     await this.time.pass(DIAL_DELAYS * delayMs)
     signal?.throwIfAborted()
     const key = encodeHex(listener.root)
-    const standing = this.#links.get(`${key} ${peer}`)
+    const standing = this.#peerStreams.get(`${key} ${peer}`)
     if (standing !== undefined) return standing
     const other = this.#network.hosts.get(peer)
     if (other === undefined || this.isBanned(peer) || other.isBanned(this.peer)) {
@@ -176,21 +180,21 @@ export class MemoryHost implements Host {
       await this.time.pass(this.#network.init.latencyMs)
       throw new ProtocolError(theirs === undefined ? 'unknown root' : 'refused')
     }
-    const linkMs = this.drawDelay()
-    const link = new MemoryLink(this, peer, { initiator: true, hello: theirs.hello, delayMs: linkMs })
-    const back = new MemoryLink(other, this.peer, { initiator: false, hello: listener.hello, delayMs: linkMs })
-    link.back = back
-    back.back = link
-    this.#links.set(`${key} ${peer}`, link)
-    other.#links.set(`${key} ${this.peer}`, back)
-    theirs.onLink(back)
-    return link
+    const latencyMs = this.drawDelay()
+    const peerStream = new MemoryPeerStream(this, peer, { initiator: true, hello: theirs.hello, delayMs: latencyMs })
+    const back = new MemoryPeerStream(other, this.peer, { initiator: false, hello: listener.hello, delayMs: latencyMs })
+    peerStream.back = back
+    back.back = peerStream
+    this.#peerStreams.set(`${key} ${peer}`, peerStream)
+    other.#peerStreams.set(`${key} ${this.peer}`, back)
+    theirs.onPeerStream(back)
+    return peerStream
   }
 
-  /** The link has ended at this side. */
-  forget(link: MemoryLink): void {
-    for (const [key, each] of this.#links) if (each === link) this.#links.delete(key)
-    this.uplink.drop(link)
+  /** The peer stream has ended at this side. */
+  forget(peerStream: MemoryPeerStream): void {
+    for (const [key, each] of this.#peerStreams) if (each === peerStream) this.#peerStreams.delete(key)
+    this.uplink.drop(peerStream)
   }
 
   async fetchPieceList(peer: string, _addresses: string[], root: Uint8Array): Promise<Uint8Array> {
@@ -228,16 +232,16 @@ export class MemoryHost implements Host {
 
   ban(peer: string, forMs: number): void {
     this.#bans.set(peer, this.time.nowMs() + forMs)
-    for (const link of [...this.#links.values()]) if (link.peer === peer) link.close('banned')
+    for (const peerStream of [...this.#peerStreams.values()]) if (peerStream.peer === peer) peerStream.close('banned')
   }
 
   rttMs(peer: string): number | undefined {
-    for (const link of this.#links.values()) if (link.peer === peer) return 2 * link.delayMs
+    for (const peerStream of this.#peerStreams.values()) if (peerStream.peer === peer) return 2 * peerStream.delayMs
     return undefined
   }
 
   async stop(): Promise<void> {
-    for (const link of [...this.#links.values()]) link.close('leaving')
+    for (const peerStream of [...this.#peerStreams.values()]) peerStream.close('leaving')
     this.#network.hosts.delete(this.peer)
   }
 

@@ -31,7 +31,10 @@ export class VirtualTime implements Clock {
     return new Promise(resolve => this.after(ms, resolve))
   }
 
-  /** Goes on until `isDone`, letting all that each moment sets off settle before the next. Throws when time or events run out before. */
+  /**
+   * Goes on until `isDone`, letting all that each moment sets off settle before the next. Throws when time or
+   * events run out before.
+   */
   async runUntil(isDone: () => boolean, untilMs: number): Promise<void> {
     await turn()
     while (!isDone()) {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
 import type { Message } from '../../src/wire/messages.ts'
-import { Hosts, listenerFor, RecordedLink, rootOf } from './support.ts'
+import { Hosts, listenerFor, RecordedPeerStream, rootOf } from './support.ts'
 
 const hosts = new Hosts()
 afterEach(() => hosts.stop())
@@ -16,13 +16,13 @@ describe('a peer that is sent away with its first answer', () => {
     const [a, b] = await Promise.all([hosts.create(), hosts.create()])
     b.listen(
       listenerFor(ROOT, {
-        onLink: link => {
-          link.send(TOLD)
-          link.close('no room')
+        onPeerStream: peerStream => {
+          peerStream.send(TOLD)
+          peerStream.close('no room')
         }
       })
     )
-    const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
+    const left = new RecordedPeerStream(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
     assert.deepEqual(await left.closed.until(1, 'end'), ['no room'])
     assert.deepEqual(left.messages.all, [TOLD])
   })
@@ -31,13 +31,13 @@ describe('a peer that is sent away with its first answer', () => {
     const [a, b] = await Promise.all([hosts.create(), hosts.create()])
     b.listen(
       listenerFor(ROOT, {
-        onLink: link => {
-          for (let i = 0; i < 400; i++) link.send({ type: 'bitfield', bits: new Uint8Array(1000) })
-          link.close('no room')
+        onPeerStream: peerStream => {
+          for (let i = 0; i < 400; i++) peerStream.send({ type: 'bitfield', bits: new Uint8Array(1000) })
+          peerStream.close('no room')
         }
       })
     )
-    const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
+    const left = new RecordedPeerStream(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
     assert.deepEqual(await left.closed.until(1, 'end'), ['no room'])
     assert.deepEqual(left.messages.all, [])
   })

@@ -6,7 +6,7 @@ import type { Ping } from '@libp2p/ping'
 import { multiaddr } from '@multiformats/multiaddr'
 import { NoPeersError, NotFoundError, ProtocolError } from '../../src/errors.ts'
 import { createStockNode } from './stock-peer.ts'
-import { Hosts, listenerFor, RecordedLink, rootOf, until } from './support.ts'
+import { Hosts, listenerFor, RecordedPeerStream, rootOf, until } from './support.ts'
 
 const hosts = new Hosts()
 afterEach(() => hosts.stop())
@@ -14,14 +14,14 @@ afterEach(() => hosts.stop())
 const ROOT = rootOf(1)
 const IDENTIFY_PROTOCOL = '/ipfs/id/1.0.0'
 
-/** Both ends of one link between two new hosts. */
-async function connected(): Promise<[RecordedLink, RecordedLink]> {
+/** Both ends of one peer stream between two new hosts. */
+async function connected(): Promise<[RecordedPeerStream, RecordedPeerStream]> {
   const a = await hosts.create()
   const b = await hosts.create()
   const listener = listenerFor(ROOT)
   b.listen(listener)
-  const left = new RecordedLink(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
-  const [right] = await listener.links.until(1, 'link')
+  const left = new RecordedPeerStream(await a.connect(b.peer, b.addresses(), listenerFor(ROOT)))
+  const [right] = await listener.peerStreams.until(1, 'link')
   assert.ok(right)
   return [left, right]
 }
@@ -38,14 +38,14 @@ describe('a host', () => {
       const b = await hosts.create({ encryption: right })
       const listener = listenerFor(ROOT, { hello: { ...listenerFor(ROOT).hello, labels: { rack: 'r1' } } })
       b.listen(listener)
-      const link = await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
-      assert.equal(link.peer, b.peer)
-      assert.equal(link.initiator, true)
-      assert.equal(link.encryption, expected)
-      assert.deepEqual(link.hello.labels, { rack: 'r1' })
-      const [accepted] = await listener.links.until(1, 'link')
-      assert.equal(accepted?.link.peer, a.peer)
-      assert.equal(accepted?.link.initiator, false)
+      const peerStream = await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
+      assert.equal(peerStream.peer, b.peer)
+      assert.equal(peerStream.initiator, true)
+      assert.equal(peerStream.encryption, expected)
+      assert.deepEqual(peerStream.hello.labels, { rack: 'r1' })
+      const [accepted] = await listener.peerStreams.until(1, 'link')
+      assert.equal(accepted?.peerStream.peer, a.peer)
+      assert.equal(accepted?.peerStream.initiator, false)
       assert.ok(a.rttMs(b.peer) !== undefined)
     })
   }
@@ -125,26 +125,26 @@ describe('a host', () => {
 
   it('carries messages and pieces both ways, and the reason of a goodbye', async () => {
     const [left, right] = await connected()
-    left.link.send({ type: 'bitfield', bits: new Uint8Array(8) })
-    left.link.send({ type: 'request', pieces: [3, 5], urgent: false })
+    left.peerStream.send({ type: 'bitfield', bits: new Uint8Array(8) })
+    left.peerStream.send({ type: 'request', pieces: [3, 5], urgent: false })
     assert.deepEqual((await right.messages.until(2, 'message')).at(1), { type: 'request', pieces: [3, 5], urgent: false })
     const data = Uint8Array.from({ length: 200_001 }, (_, i) => i * 7)
-    await right.link.sendPiece({ piece: 5, bytes: data.byteLength }, data)
+    await right.peerStream.sendPiece({ piece: 5, bytes: data.byteLength }, data)
     const [piece] = await left.pieces.until(1, 'piece')
     assert.deepEqual(piece?.header, { piece: 5, bytes: data.byteLength })
     assert.deepEqual(new Uint8Array(piece?.data ?? []), data)
-    assert.ok(left.link.bytesIn > data.byteLength)
-    right.link.close('enough')
+    assert.ok(left.peerStream.bytesIn > data.byteLength)
+    right.peerStream.close('enough')
     assert.deepEqual(await left.closed.until(1, 'end'), ['enough'])
     assert.deepEqual(await right.closed.until(1, 'end'), ['enough'])
   })
 
   it('sends urgent pieces before those that have not begun, each kind in order', async () => {
     const [left, right] = await connected()
-    left.link.send({ type: 'request', pieces: [1, 2, 3, 4], urgent: false })
+    left.peerStream.send({ type: 'request', pieces: [1, 2, 3, 4], urgent: false })
     await right.messages.until(1, 'message')
     const data = new Uint8Array(1000)
-    for (const piece of [1, 2, 3, 4]) void right.link.sendPiece({ piece, bytes: data.byteLength }, data, piece > 2)
+    for (const piece of [1, 2, 3, 4]) void right.peerStream.sendPiece({ piece, bytes: data.byteLength }, data, piece > 2)
     const pieces = await left.pieces.until(4, 'pieces')
     assert.deepEqual(
       pieces.map(({ header }) => header.piece),
@@ -152,13 +152,13 @@ describe('a host', () => {
     )
   })
 
-  it('says goodbye on all links when it stops', async () => {
+  it('says goodbye on all peer streams when it stops', async () => {
     const a = await hosts.create()
     const b = await hosts.create()
     const listener = listenerFor(ROOT)
     b.listen(listener)
     await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
-    const [left] = await listener.links.until(1, 'link')
+    const [left] = await listener.peerStreams.until(1, 'link')
     await a.stop()
     assert.deepEqual(await left?.closed.until(1, 'end'), ['leaving'])
   })

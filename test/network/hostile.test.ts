@@ -4,7 +4,7 @@ import type { Libp2p } from 'libp2p'
 import type { HostOptions } from '../../src/network/types.ts'
 import { encodeMessage, FRAME_TYPES, PIECE_FRAME_TYPE } from '../../src/wire/codec.ts'
 import { createStockNode, openStock, type StockStream } from './stock-peer.ts'
-import { Hosts, listenerFor, RecordedLink as Recorded, type RecordedLink, rootOf, until } from './support.ts'
+import { Hosts, listenerFor, RecordedPeerStream as Recorded, type RecordedPeerStream, rootOf, until } from './support.ts'
 
 const hosts = new Hosts()
 const nodes: Libp2p[] = []
@@ -16,14 +16,16 @@ afterEach(async () => {
 const ROOT = rootOf(3)
 const PIECE_BYTES = 256 * 1024
 
-/** Patience for the tests of patience; all others keep the default, so that a busy machine does not end them. */
+/**
+ * Patience for the tests of patience; all others keep the default, so that a busy machine does not end them.
+ */
 const IMPATIENT: Partial<HostOptions> = { stallTimeoutMs: 300 }
 
-/** A host, and a peer with an open link to it. */
-async function linked(options: Partial<HostOptions> = {}): Promise<{ ours: RecordedLink; theirs: StockStream }> {
+/** A host, and a peer with an open peer stream to it. */
+async function neighbours(options: Partial<HostOptions> = {}): Promise<{ ours: RecordedPeerStream; theirs: StockStream }> {
   const { theirs, listener } = await silent(options)
   theirs.hello(ROOT)
-  const [ours] = await listener.links.until(1, 'link')
+  const [ours] = await listener.peerStreams.until(1, 'link')
   assert.ok(ours)
   await theirs.arrived.until(1, 'hello')
   return { ours, theirs }
@@ -66,18 +68,18 @@ describe('a peer that misbehaves is dropped with the reason', () => {
   })
 
   it('when it proves the root or says hello twice', async () => {
-    const proven = await linked()
+    const proven = await neighbours()
     proven.theirs.hello(ROOT)
     assert.match(await goodbyeTo(proven.theirs), /handshake after hello/)
 
-    const { ours, theirs } = await linked()
+    const { ours, theirs } = await neighbours()
     theirs.say(listenerFor(ROOT).hello)
     assert.match(await goodbyeTo(theirs), /second hello/)
     assert.match((await ours.closed.until(1, 'end'))[0] ?? '', /second hello/)
   })
 
   it('when it sends garbage', async () => {
-    const { theirs } = await linked()
+    const { theirs } = await neighbours()
     theirs.stream.send(new Uint8Array(1000).fill(0xee))
     assert.match(await goodbyeTo(theirs), /unknown frame type/)
   })
@@ -89,26 +91,26 @@ describe('a peer that misbehaves is dropped with the reason', () => {
       [1_000_000, FRAME_TYPES.have],
       [10, FRAME_TYPES.bitfield]
     ] as const) {
-      const { theirs } = await linked()
+      const { theirs } = await neighbours()
       theirs.stream.send(frame(length, type))
       assert.match(await goodbyeTo(theirs), /with length/)
     }
   })
 
   it('when it names a piece that does not exist', async () => {
-    const { theirs } = await linked()
+    const { theirs } = await neighbours()
     theirs.stream.send(encodeMessage({ type: 'have', pieces: [64] }))
     assert.match(await goodbyeTo(theirs), /piece 64 of 64/)
   })
 
   it('when it sends a piece that was not requested, or one twice', async () => {
-    const first = await linked()
+    const first = await neighbours()
     first.theirs.piece(1, new Uint8Array(PIECE_BYTES))
     assert.match(await goodbyeTo(first.theirs), /piece 1 was not requested/)
     assert.equal(first.ours.pieces.all.length, 0)
 
-    const second = await linked()
-    second.ours.link.send({ type: 'request', pieces: [1], urgent: false })
+    const second = await neighbours()
+    second.ours.peerStream.send({ type: 'request', pieces: [1], urgent: false })
     await second.theirs.arrived.until(2, 'request')
     second.theirs.piece(1, new Uint8Array(PIECE_BYTES))
     second.theirs.piece(1, new Uint8Array(PIECE_BYTES))
@@ -117,8 +119,8 @@ describe('a peer that misbehaves is dropped with the reason', () => {
   })
 
   it('when it rejected a piece and sends it all the same', async () => {
-    const { ours, theirs } = await linked()
-    ours.link.send({ type: 'request', pieces: [1, 2], urgent: false })
+    const { ours, theirs } = await neighbours()
+    ours.peerStream.send({ type: 'request', pieces: [1, 2], urgent: false })
     await theirs.arrived.until(2, 'request')
     theirs.say({ type: 'reject', pieces: [1], reason: 'full' })
     theirs.piece(2, new Uint8Array(10))
@@ -128,8 +130,8 @@ describe('a peer that misbehaves is dropped with the reason', () => {
   })
 
   it('when it stops in the middle of a frame', async () => {
-    const { ours, theirs } = await linked(IMPATIENT)
-    ours.link.send({ type: 'request', pieces: [0], urgent: false })
+    const { ours, theirs } = await neighbours(IMPATIENT)
+    ours.peerStream.send({ type: 'request', pieces: [0], urgent: false })
     await theirs.arrived.until(2, 'request')
     theirs.stream.send(frame(PIECE_BYTES + 5, PIECE_FRAME_TYPE))
     theirs.stream.send(new Uint8Array(1000))
@@ -138,7 +140,7 @@ describe('a peer that misbehaves is dropped with the reason', () => {
   })
 
   it('when it floods us with messages', async () => {
-    const { theirs } = await linked()
+    const { theirs } = await neighbours()
     const frame = encodeMessage({ type: 'have', pieces: Array.from({ length: 64 }, (_, piece) => piece) })
     const flood = new Uint8Array(frame.byteLength * 1000)
     for (let i = 0; i < 1000; i++) flood.set(frame, i * frame.byteLength)
@@ -161,25 +163,25 @@ describe('a peer that misbehaves is dropped with the reason', () => {
   })
 
   it('when it does not read, without more than a bounded amount waiting for it', async () => {
-    const { ours, theirs } = await linked(IMPATIENT)
+    const { ours, theirs } = await neighbours(IMPATIENT)
     theirs.stream.pause()
     const data = new Uint8Array(PIECE_BYTES)
-    const sends = Array.from({ length: 64 }, (_, piece) => ours.link.sendPiece({ piece, bytes: PIECE_BYTES }, data))
+    const sends = Array.from({ length: 64 }, (_, piece) => ours.peerStream.sendPiece({ piece, bytes: PIECE_BYTES }, data))
     const outcomes = await Promise.allSettled(sends)
     assert.deepEqual(await ours.closed.until(1, 'end'), ['not reading'])
     assert.ok(outcomes.some(({ status }) => status === 'rejected'))
     // What was handed over is in windows and socket buffers, not piled up behind them.
-    assert.ok(ours.link.bytesOut < 12 * 1024 * 1024, `${ours.link.bytesOut} bytes handed over`)
+    assert.ok(ours.peerStream.bytesOut < 12 * 1024 * 1024, `${ours.peerStream.bytesOut} bytes handed over`)
   })
 
   it('when it does not read and control messages pile up', async () => {
-    const { ours, theirs } = await linked()
+    const { ours, theirs } = await neighbours()
     theirs.stream.pause()
     const data = new Uint8Array(PIECE_BYTES)
-    const sends = Array.from({ length: 64 }, (_, piece) => ours.link.sendPiece({ piece, bytes: PIECE_BYTES }, data))
+    const sends = Array.from({ length: 64 }, (_, piece) => ours.peerStream.sendPiece({ piece, bytes: PIECE_BYTES }, data))
     const settled = Promise.allSettled(sends)
     const pieces = Array.from({ length: 1024 }, (_, i) => i % 64)
-    for (let i = 0; i < 5000 && ours.closed.all.length === 0; i++) ours.link.send({ type: 'have', pieces })
+    for (let i = 0; i < 5000 && ours.closed.all.length === 0; i++) ours.peerStream.send({ type: 'have', pieces })
     assert.deepEqual(await ours.closed.until(1, 'end'), ['not reading'])
     await settled
   })
@@ -189,8 +191,8 @@ describe('a link', () => {
   it('survives a handler of ours that throws only as an end with a reason', async () => {
     const { theirs, listener } = await silent()
     const ended = Promise.withResolvers<string>()
-    listener.onLink = link => {
-      link.start({
+    listener.onPeerStream = peerStream => {
+      peerStream.start({
         onMessage: () => {
           throw new Error('a bug of ours')
         },
@@ -206,13 +208,13 @@ describe('a link', () => {
   })
 
   it('lets control messages overtake waiting pieces, but never inside a piece', async () => {
-    const { ours, theirs } = await linked()
+    const { ours, theirs } = await neighbours()
     const data = Uint8Array.from({ length: PIECE_BYTES }, (_, i) => i)
     // More than windows and socket buffers take while nobody reads, so that the last ones wait for certain.
     theirs.stream.pause()
-    const sends = Array.from({ length: 64 }, (_, piece) => ours.link.sendPiece({ piece, bytes: PIECE_BYTES }, data))
+    const sends = Array.from({ length: 64 }, (_, piece) => ours.peerStream.sendPiece({ piece, bytes: PIECE_BYTES }, data))
     await Promise.race(sends)
-    ours.link.send({ type: 'have', pieces: [9] })
+    ours.peerStream.send({ type: 'have', pieces: [9] })
     theirs.stream.resume()
     await Promise.all(sends)
     const arrived = await theirs.arrived.until(66, 'frame')
@@ -223,9 +225,9 @@ describe('a link', () => {
 
   it('tells its end even when it ended before it was started', async () => {
     const { listener, theirs } = await silent()
-    let kept: Parameters<typeof listener.onLink>[0] | undefined
-    listener.onLink = link => {
-      kept = link
+    let kept: Parameters<typeof listener.onPeerStream>[0] | undefined
+    listener.onPeerStream = peerStream => {
+      kept = peerStream
     }
     theirs.hello(ROOT)
     await until(() => kept !== undefined, 'there is a link')

@@ -3,7 +3,7 @@ import { afterEach, describe, it } from 'node:test'
 import type { Libp2p } from 'libp2p'
 import { PIECES_PROTOCOL } from '../../src/wire/messages.ts'
 import { createStockNode, openStock, StockStream } from './stock-peer.ts'
-import { Arrivals, Hosts, listenerFor, RecordedLink, rootOf } from './support.ts'
+import { Arrivals, Hosts, listenerFor, RecordedPeerStream, rootOf } from './support.ts'
 
 const hosts = new Hosts()
 const stockNodes: Libp2p[] = []
@@ -32,9 +32,9 @@ describe('a peer built from unmodified libp2p modules', () => {
       host.listen(listener)
       const theirs = await openStock(node, host.addresses()[0] as string)
       theirs.hello(ROOT)
-      const [ours] = await listener.links.until(1, 'link')
+      const [ours] = await listener.peerStreams.until(1, 'link')
       assert.ok(ours)
-      assert.equal(ours.link.encryption, negotiated)
+      assert.equal(ours.peerStream.encryption, negotiated)
       await exchange(ours, theirs)
     })
 
@@ -48,10 +48,10 @@ describe('a peer built from unmodified libp2p modules', () => {
         streams.push(theirs)
       })
       const addresses = node.getMultiaddrs().map(address => address.toString())
-      const ours = new RecordedLink(await host.connect(node.peerId.toString(), addresses, listenerFor(ROOT)))
+      const ours = new RecordedPeerStream(await host.connect(node.peerId.toString(), addresses, listenerFor(ROOT)))
       const [theirs] = await streams.until(1, 'stream')
       assert.ok(theirs)
-      assert.equal(ours.link.encryption, negotiated)
+      assert.equal(ours.peerStream.encryption, negotiated)
       await exchange(ours, theirs)
     })
   }
@@ -63,26 +63,26 @@ describe('a peer built from unmodified libp2p modules', () => {
     host.listen(listener)
     const theirs = await openStock(node, host.addresses()[0] as string)
     theirs.hello(ROOT)
-    const [ours] = await listener.links.until(1, 'link')
-    assert.equal(ours?.link.encryption, 'noise')
+    const [ours] = await listener.peerStreams.until(1, 'link')
+    assert.equal(ours?.peerStream.encryption, 'noise')
   })
 })
 
 /** Each gives the other eight pieces that it asked for, both ways at once. */
-async function exchange(ours: RecordedLink, theirs: StockStream): Promise<void> {
+async function exchange(ours: RecordedPeerStream, theirs: StockStream): Promise<void> {
   const pieces = [0, 1, 2, 3, 4, 5, 6, 7]
   const [hello] = await theirs.arrived.until(1, 'hello')
   assert.equal(hello?.type, 'hello')
   theirs.say({ type: 'request', pieces, urgent: false })
-  ours.link.send({ type: 'request', pieces, urgent: false })
+  ours.peerStream.send({ type: 'request', pieces, urgent: false })
   await ours.messages.until(1, 'request')
   await theirs.arrived.until(2, 'request')
   for (const piece of pieces) theirs.piece(piece, PIECE)
-  await Promise.all(pieces.map(piece => ours.link.sendPiece({ piece, bytes: PIECE.byteLength }, PIECE)))
+  await Promise.all(pieces.map(piece => ours.peerStream.sendPiece({ piece, bytes: PIECE.byteLength }, PIECE)))
   for (const { data } of await ours.pieces.until(pieces.length, 'piece')) assert.deepEqual(new Uint8Array(data), PIECE)
   const got = (await theirs.arrived.until(2 + pieces.length, 'piece')).slice(2)
   for (const piece of got) assert.deepEqual(piece.type === 'piece' ? piece.data : undefined, PIECE)
-  ours.link.close('thank you')
+  ours.peerStream.close('thank you')
   await theirs.closed.until(1, 'end')
   assert.deepEqual(theirs.arrived.all.at(-1), { type: 'goodbye', reason: 'thank you' })
 }

@@ -1,6 +1,6 @@
 /**
- * A peer built from unmodified libp2p modules that speaks the pieces protocol in the simplest way: one send per frame, no queue. What
- * another implementation would be, and a way to misbehave on purpose.
+ * A peer built from unmodified libp2p modules that speaks the pieces protocol in the simplest way: one send
+ * per frame, no queue. What another implementation would be, and a way to misbehave on purpose.
  */
 
 import assert from 'node:assert/strict'
@@ -32,7 +32,7 @@ import {
   prove,
   rootKeyOf
 } from '../../src/wire/handshake.ts'
-import { LANE_PROTOCOL, type Message, PIECES_PROTOCOL, WIRE_VERSION } from '../../src/wire/messages.ts'
+import { type Message, PIECE_CONNECTION_PROTOCOL, PIECES_PROTOCOL, WIRE_VERSION } from '../../src/wire/messages.ts'
 import { Arrivals } from './support.ts'
 
 export const PIECE_COUNT = 64
@@ -51,7 +51,7 @@ export async function createStockNode(encryption: 'tls' | 'noise' | 'both'): Pro
 
 export type Arrived = Message | { type: 'piece'; piece: number; data: Uint8Array }
 
-/** One stream of the pieces protocol or of a lane, spoken by hand. */
+/** One stream of the pieces protocol or of a piece connection, spoken by hand. */
 export class StockStream {
   readonly stream: Stream
   readonly arrived = new Arrivals<Arrived>()
@@ -176,8 +176,8 @@ export async function openStock(node: Libp2p, address: string): Promise<StockStr
   return new StockStream(await connection.newStream(PIECES_PROTOCOL), connection, node.peerId.toString(), true)
 }
 
-/** Opens a lane, on a connection of its own. */
-export async function openStockLane(node: Libp2p, address: string): Promise<StockStream> {
+/** Opens a piece connection, on a connection of its own. */
+export async function openStockPieceConnection(node: Libp2p, address: string): Promise<StockStream> {
   const connection = await node.dial(multiaddr(address), { force: true })
-  return new StockStream(await connection.newStream(LANE_PROTOCOL), connection, node.peerId.toString(), true)
+  return new StockStream(await connection.newStream(PIECE_CONNECTION_PROTOCOL), connection, node.peerId.toString(), true)
 }

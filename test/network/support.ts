@@ -1,9 +1,10 @@
 /**
- * What the network's tests share: hosts on loopback, a listener that records, and waiting by event with a deadline.
+ * What the network's tests share: hosts on loopback, a listener that records, and waiting by event with a
+ * deadline.
  */
 
 import { createHost } from '../../src/network/host.ts'
-import type { Host, HostOptions, LinkHandlers, PeerLink, SwarmListener } from '../../src/network/types.ts'
+import type { Host, HostOptions, PeerStream, PeerStreamHandlers, SwarmListener } from '../../src/network/types.ts'
 import { type Message, type PieceHeader, WIRE_VERSION } from '../../src/wire/messages.ts'
 
 /** Far beyond what anything takes; a test that reaches it has failed. */
@@ -59,16 +60,16 @@ export class Arrivals<T> {
   }
 }
 
-/** Records everything that one link says; gives the first message, piece or reason to who waits. */
-export class RecordedLink {
-  readonly link: PeerLink
+/** Records everything that one peer stream says; gives the first message, piece or reason to who waits. */
+export class RecordedPeerStream {
+  readonly peerStream: PeerStream
   readonly messages = new Arrivals<Message>()
   readonly pieces = new Arrivals<{ header: PieceHeader; data: Uint8Array }>()
   readonly closed = new Arrivals<string>()
 
-  constructor(link: PeerLink, handlers: Partial<LinkHandlers> = {}) {
-    this.link = link
-    link.start({
+  constructor(peerStream: PeerStream, handlers: Partial<PeerStreamHandlers> = {}) {
+    this.peerStream = peerStream
+    peerStream.start({
       onMessage: message => {
         this.messages.push(message)
         handlers.onMessage?.(message)
@@ -86,24 +87,27 @@ export class RecordedLink {
 }
 
 export interface RecordedListener extends SwarmListener {
-  readonly links: Arrivals<RecordedLink>
+  readonly peerStreams: Arrivals<RecordedPeerStream>
 }
 
 export function listenerFor(root: Uint8Array, overrides: Partial<SwarmListener> = {}): RecordedListener {
-  const links = new Arrivals<RecordedLink>()
+  const peerStreams = new Arrivals<RecordedPeerStream>()
   return {
     root,
     hello: { type: 'hello', version: WIRE_VERSION, pieceCount: 64, labels: {} },
     maxPieceBytes: 256 * 1024,
     accepts: () => true,
-    onLink: link => links.push(new RecordedLink(link)),
+    onPeerStream: peerStream => peerStreams.push(new RecordedPeerStream(peerStream)),
     pieceList: () => undefined,
     ...overrides,
-    links
+    peerStreams
   }
 }
 
-/** Resolves when `condition` holds, asked again after each event loop turn; for state that has no event of its own. */
+/**
+ * Resolves when `condition` holds, asked again after each event loop turn; for state that has no event of its
+ * own.
+ */
 export async function until(condition: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS
   while (!condition()) {

@@ -8,7 +8,7 @@ import { Bitfield } from '../../src/content/bitfield.ts'
 import { encodePieceList } from '../../src/content/piece-list.ts'
 import { createNode, type Manifest, type SwarmNode, type Transfer } from '../../src/index.ts'
 import { createHost } from '../../src/network/host.ts'
-import type { PeerLink } from '../../src/network/types.ts'
+import type { PeerStream } from '../../src/network/types.ts'
 import { rootBytes } from '../../src/node/manifest-search.ts'
 import { resolveNodeOptions } from '../../src/node/options.ts'
 import { type Message, WIRE_VERSION } from '../../src/wire/messages.ts'
@@ -32,7 +32,7 @@ async function honestNode(t: TestContext, options = {}): Promise<SwarmNode> {
 async function hostilePeer(
   t: TestContext,
   manifest: Manifest,
-  behave: { onMessage?: (link: PeerLink, message: Message) => void; onJoin?: (link: PeerLink) => void; have?: Bitfield }
+  behave: { onMessage?: (link: PeerStream, message: Message) => void; onJoin?: (link: PeerStream) => void; have?: Bitfield }
 ): Promise<{ address: string; peer: string; ended: Promise<string> }> {
   const host = await createHost(
     resolveNodeOptions({ listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, stateDir: join(home, `${folders++}`) })
@@ -46,7 +46,7 @@ async function hostilePeer(
     maxPieceBytes: manifest.pieceLength,
     accepts: () => true,
     pieceList: () => encodePieceList(manifest),
-    onLink: link => {
+    onPeerStream: link => {
       link.start({
         onMessage: message => behave.onMessage?.(link, message),
         onPiece: () => {},
@@ -59,7 +59,10 @@ async function hostilePeer(
   return { address: host.addresses()[0] as string, peer: host.peer, ended: ended.promise }
 }
 
-/** `SLOW` gives a piece and then nothing more until it is told otherwise, so that the download needs the bad peer as well. */
+/**
+ * `SLOW` gives a piece and then nothing more until it is told otherwise, so that the download needs the bad
+ * peer as well.
+ */
 const SLOW = { uploadBytesPerSecond: 1 }
 const FAST = { uploadBytesPerSecond: 0 }
 
@@ -147,7 +150,8 @@ describe('a download with a bad peer beside an honest one', { timeout: 600_000, 
     const leecher = await honestNode(t)
     const output = join(home, `copy-${folders++}`)
     const transfer = await leecher.get({ ...seed.manifest, peers: [bad.address] }, { output })
-    // The silent peer is alone at first, so that the leecher expects every piece from it; then the honest one joins.
+    // The silent peer is alone at first, so that the leecher expects every piece from it; then the honest one
+    // joins.
     const joined = new Promise<void>(resolve => transfer.on('peer', ({ event }) => event === 'joined' && resolve()))
     if (transfer.snapshot().peers.length === 0) await joined
     const late = await leecher.get({ ...seed.manifest }, { output, peers: seed.hints() })

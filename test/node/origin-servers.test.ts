@@ -32,8 +32,8 @@ async function freePort(): Promise<number> {
 }
 
 /**
- * Between clients and a bucket. Lets a URL expire at a moment that is certain: its first answer is cut off, and whatever is asked with it
- * afterwards reaches the bucket with a signature of long ago.
+ * Between clients and a bucket. Lets a URL expire at a moment that is certain: its first answer is cut off,
+ * and whatever is asked with it afterwards reaches the bucket with a signature of long ago.
  */
 class ExpiryGate implements AsyncDisposable {
   readonly #server: Server

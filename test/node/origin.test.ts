@@ -15,7 +15,8 @@ import { startOrigin } from './origin-server.ts'
 const PIECE = 64 * 1024
 const content = randomBytes(40 * PIECE + 777)
 
-// Side by side: most of these wait, for a stall, for a later try, or for peers that might have what the origin refuses.
+// Side by side: most of these wait, for a stall, for a later try, or for peers that might have what the
+// origin refuses.
 describe('an origin', { concurrency: true }, () => {
   let folder: string
   let manifest: Awaited<ReturnType<typeof createManifest>>

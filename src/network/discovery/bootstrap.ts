@@ -1,7 +1,7 @@
 /**
- * Keeps us in touch with the configured bootstrap nodes: dials each until it answered, for ever with growing pauses, and again when we
- * have lost everybody. libp2p's own bootstrap module dials its list once and never again.
- * Called by the host.
+ * Keeps us in touch with the configured bootstrap nodes: dials each until it answered, for ever with growing
+ * pauses, and again when we have lost everybody. libp2p's own bootstrap module dials its list once and never
+ * again. Called by the host.
  */
 
 const FIRST_RETRY_MS = 250

@@ -1,8 +1,8 @@
 /**
  * Bounds what a peer and an address may ask of our part of the DHT, before it is done. Used by dht.ts.
  *
- * Records beyond the budget are not kept, and the peer's stream waits a moment, which is all the answer that the protocol has; a peer that asks
- * without end loses its stream.
+ * Records beyond the budget are not kept, and the peer's stream waits a moment, which is all the answer that
+ * the protocol has; a peer that asks without end loses its stream.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,7 +11,10 @@ import type { Refusals } from '../limits/refusals.ts'
 import type { RemoteAddress } from '../limits/remote-address.ts'
 import { TokenBuckets } from '../limits/token-bucket.ts'
 
-/** Records that a peer may leave with us: a daemon announces all its contents when it starts, and again every 15 minutes. */
+/**
+ * Records that a peer may leave with us: a daemon announces all its contents when it starts, and again every
+ * 15 minutes.
+ */
 const RECORDS = { perSecond: 20, burst: 2_000 }
 /** The same for all peers of an address, of ours and of elsewhere. */
 const RECORDS_OF_PRIVATE_ADDRESS = { perSecond: 160, burst: 16_000 }

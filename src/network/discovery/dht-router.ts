@@ -1,10 +1,10 @@
 /**
  * The router over libp2p's Kademlia DHT: tells the swarm of a root that we are in it, and finds who else is.
  *
- * The DHT holds provider records as hints only: they go stale (a peer that died stays listed until its record expires) and a write is
- * never acknowledged. So every announcement is repeated on a timer of our own, soon at first (the routing table is small right
- * after a start) and then well within the records' validity, and again when our addresses change.
- * Called by the host.
+ * The DHT holds provider records as hints only: they go stale (a peer that died stays listed until its record
+ * expires) and a write is never acknowledged. So every announcement is repeated on a timer of our own, soon
+ * at first (the routing table is small right after a start) and then well within the records' validity, and
+ * again when our addresses change. Called by the host.
  */
 
 import type { AbortOptions } from '@libp2p/interface'
@@ -13,11 +13,16 @@ import type { CID } from 'multiformats/cid'
 import { dhtKey } from '../../content/dht-key.ts'
 import type { Router } from '../types.ts'
 
-/** How long a provider record counts; ours are renewed at {@link REANNOUNCE_MS}, a dead peer's vanish after this. */
+/**
+ * How long a provider record counts; ours are renewed at {@link REANNOUNCE_MS}, a dead peer's vanish after
+ * this.
+ */
 export const PROVIDER_VALIDITY_MS = 40 * 60_000
 /** Steady interval between announcements of one root. */
 const REANNOUNCE_MS = 15 * 60_000
-/** After the first announcement that reached anybody: again after these, because the table was still filling. */
+/**
+ * After the first announcement that reached anybody: again after these, because the table was still filling.
+ */
 const EARLY_REANNOUNCE_MS = [60_000, 300_000] as const
 /** Nobody could be told: again after these, the last one for ever. */
 const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000, 30_000] as const
@@ -29,7 +34,9 @@ const FIND_TIMEOUT_MS = 30_000
 const MAX_FRUITLESS = 4
 /** Most addresses taken over from one provider record. */
 const MAX_ADDRESSES = 16
-/** Holders of our record remembered per root; an announcement tells the 8 closest, and those change slowly. */
+/**
+ * Holders of our record remembered per root; an announcement tells the 8 closest, and those change slowly.
+ */
 const MAX_TOLD = 100
 
 /** What is used of the DHT service. */
@@ -63,7 +70,10 @@ export class DhtRouter implements Router {
   #addressTimer: NodeJS.Timeout | undefined
   #stopped = false
 
-  /** `tellWithdrawn` lets a peer know that we no longer hold the key with that SHA-256 digest; bounded in time, may fail. */
+  /**
+   * `tellWithdrawn` lets a peer know that we no longer hold the key with that SHA-256 digest; bounded in
+   * time, may fail.
+   */
   constructor(
     dht: DhtService,
     self: string,
@@ -109,8 +119,9 @@ export class DhtRouter implements Router {
   }
 
   /**
-   * Stops renewing, deletes our own record and tells those who hold it, as far as we are still connected to them. A node that
-   * does not speak our withdrawal keeps it until it expires, which is why validity is short and why results of `find` are hints.
+   * Stops renewing, deletes our own record and tells those who hold it, as far as we are still connected to
+   * them. A node that does not speak our withdrawal keeps it until it expires, which is why validity is short
+   * and why results of `find` are hints.
    */
   async withdraw(root: Uint8Array): Promise<void> {
     const key = dhtKey(root)
@@ -143,7 +154,8 @@ export class DhtRouter implements Router {
           fruitless = 0
           yield { peer, addresses: multiaddrs.slice(0, MAX_ADDRESSES).map(address => address.toString()) }
         }
-        // Those near the key mostly know the same; in a small network the walk would ask every node there is, each time.
+        // Those near the key mostly know the same; in a small network the walk would ask every node there is,
+        // each time.
         if (fruitless >= MAX_FRUITLESS && seen.size > 1) return
       }
     } catch (err) {
@@ -153,7 +165,10 @@ export class DhtRouter implements Router {
     }
   }
 
-  /** Somebody joined the routing table: announcements that reached nobody so far need not wait for their timer. */
+  /**
+   * Somebody joined the routing table: announcements that reached nobody so far need not wait for their
+   * timer.
+   */
   handlePeerJoined(): void {
     for (const announcement of this.#announcements.values()) {
       if (announcement.told === 0 && announcement.running === undefined) void this.#run(announcement)

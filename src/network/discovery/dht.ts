@@ -1,5 +1,6 @@
 /**
- * Kademlia as our nodes use it: a DHT of their own, which rests until it is of use and is served by nodes that stay. Used by host.ts.
+ * Kademlia as our nodes use it: a DHT of their own, which rests until it is of use and is served by nodes
+ * that stay. Used by host.ts.
  */
 
 import type { PeerId } from '@libp2p/interface'
@@ -7,25 +8,29 @@ import { fromOf } from '../limits/remote-address.ts'
 import type { HostOptions } from '../types.ts'
 import type { DhtGuard } from './dht-guard.ts'
 import { PROVIDER_VALIDITY_MS } from './dht-router.ts'
-import { type DhtComponents, RestingDht } from './on-demand-dht.ts'
+import { type DhtComponents, OnDemandDht } from './on-demand-dht.ts'
 
-/** Our nodes form a DHT of their own. Identify and ping keep libp2p's common names, so that any libp2p peer can link to us. */
+/**
+ * Our nodes form a DHT of their own. Identify and ping keep libp2p's common names, so that any libp2p peer
+ * can connect to us.
+ */
 const DHT_PROTOCOL = '/swarm/kad/1.0.0'
 /**
- * A node that only asks serves once it has been up for so long. Whoever serves is dialled, asked and told of by every query of everybody, which in a
- * crowd of downloads that last a minute made a full mesh of connections (docs/PERFORMANCE.md). Raised: a network of downloads alone has nobody to ask for longer.
+ * A node that only asks serves once it has been up for so long. Whoever serves is dialled, asked and told of
+ * by every query of everybody, which in a crowd of downloads that last a minute made a full mesh of
+ * connections (docs/PERFORMANCE.md). Raised: a network of downloads alone has nobody to ask for longer.
  */
 const SERVE_AFTER_MS = 10 * 60_000
 
 /** libp2p's service. */
-export function restingDht({ servesDht, log }: HostOptions, guard: DhtGuard): (components: DhtComponents) => RestingDht {
+export function onDemandDht({ servesDht, log }: HostOptions, guard: DhtGuard): (components: DhtComponents) => OnDemandDht {
   const serveAfterMs = servesDht ? 0 : SERVE_AFTER_MS
   const load = async (components: DhtComponents, clientMode: boolean) => {
     const dht = await loadKad(components, clientMode)
     filter(dht as unknown as Internals, components, guard)
     return dht
   }
-  return components => new RestingDht(components, { protocol: DHT_PROTOCOL, load, log, serveAfterMs })
+  return components => new OnDemandDht(components, { protocol: DHT_PROTOCOL, load, log, serveAfterMs })
 }
 
 /** What the DHT does with each message that comes; not published in its types. */
@@ -47,10 +52,12 @@ async function loadKad(components: DhtComponents, clientMode: boolean) {
   const { kadDHT, passthroughMapper } = await import('@libp2p/kad-dht')
   return kadDHT({
     protocol: DHT_PROTOCOL,
-    // The default is to serve only once a public address is confirmed, and to strip private ones: an empty DHT on every LAN.
+    // The default is to serve only once a public address is confirmed, and to strip private ones: an empty
+    // DHT on every LAN.
     clientMode,
     peerInfoMapper: passthroughMapper,
-    // As in BitTorrent's DHT (BEP 5). With libp2p's 20 every announcement in a fleet of dozens asks and tells nearly all of it.
+    // As in BitTorrent's DHT (BEP 5). With libp2p's 20 every announcement in a fleet of dozens asks and tells
+    // nearly all of it.
     kBucketSize: 8,
     alpha: 3,
     disjointPaths: 2,

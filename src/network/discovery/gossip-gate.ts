@@ -1,14 +1,19 @@
 /**
- * What of the gossip that arrives is looked at further, decided before its signature is checked: that is the dear part, and anybody can send thousands.
+ * What of the gossip that arrives is looked at further, decided before its signature is checked: that is the
+ * dear part, and anybody can send thousands.
  *
- * In this order: a topic that we joined; sealed for it by somebody who knows the root; within the budgets of whoever passed it on and of its author.
- * A peer that passes on what nobody sealed loses score, and gossipsub stops listening to it. Used by gossip.ts.
+ * In this order: a topic that we joined; sealed for it by somebody who knows the root; within the budgets of
+ * whoever passed it on and of its author. A peer that passes on what nobody sealed loses score, and gossipsub
+ * stops listening to it. Used by gossip.ts.
  */
 
 import type { Refusals } from '../limits/refusals.ts'
 import { TokenBuckets } from '../limits/token-bucket.ts'
 
-/** Messages that a peer may pass on: a swarm of hundreds that joins at once, then one of a thousand that says something every 30 s. */
+/**
+ * Messages that a peer may pass on: a swarm of hundreds that joins at once, then one of a thousand that says
+ * something every 30 s.
+ */
 const FORWARDED = { perSecond: 40, burst: 100 }
 /** Messages of one author about one root; ours come every 30 s at most, but for some at the start. */
 const AUTHORED = { perSecond: 0.5, burst: 10 }
@@ -45,7 +50,10 @@ export class GossipGate {
     return -this.#faultsOf(peer, performance.now())
   }
 
-  /** Whether a new message is worth the check of its signature. `from` passed it on; `address` is where that is. */
+  /**
+   * Whether a new message is worth the check of its signature. `from` passed it on; `address` is where that
+   * is.
+   */
   admits(from: string, address: string, topic: string, author: string, isSealed: boolean): boolean {
     const nowMs = performance.now()
     if (!isSealed) {

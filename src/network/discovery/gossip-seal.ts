@@ -1,11 +1,11 @@
 /**
- * Gossip of a root is sealed for those who know the root: others can neither read it nor make any, and what they make is recognised before its signature
- * is checked, which costs a hundred times as much.
+ * Gossip of a root is sealed for those who know the root: others can neither read it nor make any, and what
+ * they make is recognised before its signature is checked, which costs a hundred times as much.
  *
  *   payload = nonce, 12 | AES-256-GCM of the message (wire/gossip.ts) | tag, 16
  *
- * The key follows from the root; the topic and the author's peer id as text are authenticated with it, so that a payload cannot be sent on in another name.
- * Used by gossip.ts.
+ * The key follows from the root; the topic and the author's peer id as text are authenticated with it, so
+ * that a payload cannot be sent on in another name. Used by gossip.ts.
  */
 
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'

@@ -1,15 +1,19 @@
 /**
  * Availability of peers that are not our neighbours: one gossipsub topic per root.
  *
- * - A topic is named by a hash of the root. Every connected node sees the names of our topics, and who knows a root can fetch the
- *   content: the plain root would leak it. What is said there is sealed for those who know the root (gossip-seal.ts).
- * - Messages are signed (StrictSign) and count only when their author is the peer that they speak of. Unsigned gossip would let anybody
- *   list any peer as a seeder, or as having nothing, and steer who dials whom. A signature costs about 2 ms of CPU per message, which is
- *   bearable because the engine coalesces these messages to one in many seconds per peer, and duplicates, what strangers say and what is too much are
- *   dropped before the check (gossip-gate.ts).
- * - A message is passed on only of authors that we have been connected to. It reaches their neighbours' neighbours; others hear of them by `peers`
- *   messages. So authors that are invented cost their inventor's neighbours something and nobody else.
- * - Anything malformed or spoofed is rejected, which also stops us passing it on and lowers the sender's score.
+ * - A topic is named by a hash of the root. Every connected node sees the names of our topics, and who knows
+ *   a root can fetch the content: the plain root would leak it. What is said there is sealed for those who
+ *   know the root (gossip-seal.ts).
+ * - Messages are signed (StrictSign) and count only when their author is the peer that they speak of.
+ *   Unsigned gossip would let anybody list any peer as a seeder, or as having nothing, and steer who dials
+ *   whom. A signature costs about 2 ms of CPU per message, which is bearable because the engine coalesces
+ *   these messages to one in many seconds per peer, and duplicates, what strangers say and what is too much
+ *   are dropped before the check (gossip-gate.ts).
+ * - A message is passed on only of authors that we have been connected to. It reaches their neighbours'
+ *   neighbours; others hear of them by `peers` messages. So authors that are invented cost their inventor's
+ *   neighbours something and nobody else.
+ * - Anything malformed or spoofed is rejected, which also stops us passing it on and lowers the sender's
+ *   score.
  * Called by the host.
  */
 
@@ -56,8 +60,9 @@ export const GOSSIPSUB_OPTIONS: Partial<GossipsubOpts> = {
   ignoreDuplicatePublishError: true,
   fallbackToFloodsub: false,
   emitSelf: false,
-  // A mesh of half the usual degree, which in a fleet that joins at once grows to its upper bound: what is gossiped is told again later, and on
-  // slow links each copy stands before a piece (3 % of what 32 nodes sent on 1 Mbit/s uplinks).
+  // A mesh of half the usual degree, which in a fleet that joins at once grows to its upper bound: what is
+  // gossiped is told again later, and on slow links each copy stands before a piece (3 % of what 32 nodes
+  // sent on 1 Mbit/s uplinks).
   D: 4,
   Dlo: 3,
   Dhi: 6,
@@ -66,25 +71,34 @@ export const GOSSIPSUB_OPTIONS: Partial<GossipsubOpts> = {
   Dlazy: 3,
   gossipFactor: 0.1,
   mcacheGossip: 2,
-  // The default is each second, of both: a fifth of what a node does that receives at 1 Mbit/s, for messages that come every few minutes.
+  // The default is each second, of both: a fifth of what a node does that receives at 1 Mbit/s, for messages
+  // that come every few minutes.
   heartbeatInterval: HEARTBEAT_MS,
-  // Those of the mesh get ours at once and pass it on; to all of the swarm would be the same bytes many times over.
+  // Those of the mesh get ours at once and pass it on; to all of the swarm would be the same bytes many times
+  // over.
   floodPublish: false,
-  // Peer exchange at prune would be unverified addresses; ours travel in `peers` messages and in gossip of their owner.
+  // Peer exchange at prune would be unverified addresses; ours travel in `peers` messages and in gossip of
+  // their owner.
   doPX: false,
   maxInboundDataLength: MAX_GOSSIP_BYTES + SEAL_BYTES + RPC_OVERHEAD_BYTES,
   maxOutboundBufferSize: MAX_OUTBOUND_BUFFER_BYTES,
-  // Many peers behind one address (one host, NAT, containers) are the normal case here; the default excludes them from every mesh.
+  // Many peers behind one address (one host, NAT, containers) are the normal case here; the default excludes
+  // them from every mesh.
   scoreParams: { IPColocationFactorWeight: 0, decayInterval: SCORE_DECAY_MS }
 }
 
-/** The same with the score that the gate gives, by which gossipsub stops listening to a peer after some faults. */
+/**
+ * The same with the score that the gate gives, by which gossipsub stops listening to a peer after some
+ * faults.
+ */
 export function gossipsubOptions(gate: GossipGate): Partial<GossipsubOpts> {
   const { scoreParams } = GOSSIPSUB_OPTIONS
   return { ...GOSSIPSUB_OPTIONS, scoreParams: { ...scoreParams, appSpecificScore: peer => gate.scoreOf(peer) } }
 }
 
-/** What gossipsub does with each message first, before its signature is checked; not published in its types. */
+/**
+ * What gossipsub does with each message first, before its signature is checked; not published in its types.
+ */
 interface Internals {
   handleReceivedMessage(from: PeerId, message: RpcMessage): Promise<void>
   fastMsgIdCache?: { get(id: string): string | undefined }
@@ -172,7 +186,10 @@ export class Gossip {
     return this.#gate.admits(from.toString(), this.#addressOf(from), message.topic, author ?? '', isSealed)
   }
 
-  /** Runs once per new message, after its signature was checked; decides whether it is passed on, and delivers it. */
+  /**
+   * Runs once per new message, after its signature was checked; decides whether it is passed on, and delivers
+   * it.
+   */
   #validate(topic: string, from: PeerId, message: Message): TopicValidatorResult {
     const joined = this.#topics.get(topic)
     if (joined === undefined || message.type !== 'signed') return TopicValidatorResult.Ignore
@@ -234,7 +251,10 @@ class Subscription implements GossipTopic {
     this.#unheard = recipients.length === 0 || this.#settling !== undefined ? gossip : undefined
   }
 
-  /** A subscription can arrive before there is a way to answer it: what is published in that moment is lost, without an error. */
+  /**
+   * A subscription can arrive before there is a way to answer it: what is published in that moment is lost,
+   * without an error.
+   */
   handleSubscriber(): void {
     this.#settling ??= setTimeout(() => {
       this.#settling = undefined

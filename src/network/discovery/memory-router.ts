@@ -1,6 +1,6 @@
 /**
- * The router's twin in memory, for tests and for nodes within one process: every router made from one {@link MemoryDirectory} sees the
- * announcements of all others at once.
+ * The router's twin in memory, for tests and for nodes within one process: every router made from one {@link
+ * MemoryDirectory} sees the announcements of all others at once.
  */
 
 import type { Router } from '../types.ts'

@@ -1,11 +1,13 @@
 /**
  * The DHT, which rests until it is of use: its module is not loaded, and no query runs.
  *
- * Being in the DHT costs each of nine nodes that share a small file more than the file itself (docs/PERFORMANCE.md), and peers that know
- * each other tell of others anyway. So its owner says when there is somebody to ask. While it rests nobody is told and nobody is found.
+ * Being in the DHT costs each of nine nodes that share a small file more than the file itself
+ * (docs/PERFORMANCE.md), and peers that know each other tell of others anyway. So its owner says when there
+ * is somebody to ask. While it rests nobody is told and nobody is found.
  *
- * A node that serves says from the start that it speaks the protocol, and a request by another node wakes its DHT. One that is to serve later only
- * asks until then: no other node knows that it has a DHT. Made by dht.ts, used by dht-router.ts.
+ * A node that serves says from the start that it speaks the protocol, and a request by another node wakes its
+ * DHT. One that is to serve later only asks until then: no other node knows that it has a DHT. Made by
+ * dht.ts, used by dht-router.ts.
  */
 
 import type { AbortOptions, Connection, PeerDiscovery, PeerId, PeerInfo, RoutingOptions, Stream } from '@libp2p/interface'
@@ -37,7 +39,7 @@ export interface RestingDhtInit {
   log(line: string): void
 }
 
-export class RestingDht implements DhtService {
+export class OnDemandDht implements DhtService {
   readonly [serviceCapabilities] = ['@libp2p/peer-routing']
   /** How libp2p finds the addresses of a peer that it is to dial. */
   readonly [peerRoutingSymbol] = { findPeer: (peer: PeerId, options?: RoutingOptions) => this.#findPeer(peer, options) }

@@ -1,12 +1,13 @@
 /**
  * libp2p's peer store as a table in memory, put into the methods of the stock one.
  *
- * The stock store takes a lock, decodes protobuf, keys and addresses for each read, and encodes all of it for each write; each new stream and each
- * peer that says who it is writes. That was a sixth of what a connection costs (docs/PERFORMANCE.md), for records that our nodes do not keep on disk.
+ * The stock store takes a lock, decodes protobuf, keys and addresses for each read, and encodes all of it for
+ * each write; each new stream and each peer that says who it is writes. That was a sixth of what a connection
+ * costs (docs/PERFORMANCE.md), for records that our nodes do not keep on disk.
  *
- * Invariants: reads and writes behave as the stock store's (merge joins, patch and save replace, what is stale is left out, a change is told once);
- * at most {@link MAX_PEERS} peers, the one not written to for longest goes first, never ourselves. Peers given out are shared: nobody changes
- * them. Called by host.ts.
+ * Invariants: reads and writes behave as the stock store's (merge joins, patch and save replace, what is
+ * stale is left out, a change is told once); at most {@link MAX_PEERS} peers, the one not written to for
+ * longest goes first, never ourselves. Peers given out are shared: nobody changes them. Called by host.ts.
  */
 
 import {

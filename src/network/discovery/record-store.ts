@@ -1,10 +1,13 @@
 /**
- * Where libp2p keeps what others tell it: the DHT's provider records. In memory, and bounded: anybody can send records, and the stock
- * store keeps them all until they expire and walks through everything for each question.
+ * Where libp2p keeps what others tell it: the DHT's provider records. In memory, and bounded: anybody can
+ * send records, and the stock store keeps them all until they expire and walks through everything for each
+ * question.
  *
- * Invariants: at most {@link MAX_PROVIDERS} records per key, {@link MAX_OF_ADDRESS} of an address and {@link MAX_ENTRIES} entries in all; in all and of an
- * address what was written longest ago goes first. Of a key the oldest stay: when it is full each place (public prefix or private address) keeps one, so that
- * whoever comes with many identities pushes nobody out. A question for the providers of one key costs what that key holds. Used by host.ts.
+ * Invariants: at most {@link MAX_PROVIDERS} records per key, {@link MAX_OF_ADDRESS} of an address and {@link
+ * MAX_ENTRIES} entries in all; in all and of an address what was written longest ago goes first. Of a key the
+ * oldest stay: when it is full each place (public prefix or private address) keeps one, so that whoever comes
+ * with many identities pushes nobody out. A question for the providers of one key costs what that key holds.
+ * Used by host.ts.
  */
 
 import { NotFoundError } from '@libp2p/interface'
@@ -12,7 +15,10 @@ import { BaseDatastore } from 'datastore-core'
 import { Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
 import type { RemoteAddress } from '../limits/remote-address.ts'
 
-/** Providers of one key: a newcomer needs a few and hears of the rest from them. An answer that named thousands would cost seconds. */
+/**
+ * Providers of one key: a newcomer needs a few and hears of the rest from them. An answer that named
+ * thousands would cost seconds.
+ */
 export const MAX_PROVIDERS = 64
 export const MAX_ENTRIES = 50_000
 /** Provider records that the peers of one address have left: about 1 KB each. */
@@ -46,7 +52,8 @@ export class RecordStore extends BaseDatastore {
     const entries = this.#groups.get(group) ?? new Map<string, Entry>()
     const old = entries.get(name)
     if (isProvider && old === undefined && entries.size >= MAX_PROVIDERS && !this.#makeRoom(group, entries, from)) return key
-    // Renewed records of a key keep their places in the order of the first writing; of others that of the last counts.
+    // Renewed records of a key keep their places in the order of the first writing; of others that of the
+    // last counts.
     if (old !== undefined) {
       this.#forgetAddress(group, name, old)
       if (!isProvider) entries.delete(name)
@@ -62,7 +69,10 @@ export class RecordStore extends BaseDatastore {
     return key
   }
 
-  /** Of the places that have several records of this key the newest record goes; false: there is none, or the newcomer's place has one already. */
+  /**
+   * Of the places that have several records of this key the newest record goes; false: there is none, or the
+   * newcomer's place has one already.
+   */
   #makeRoom(group: string, entries: Map<string, Entry>, from: RemoteAddress | undefined): boolean {
     const seen = new Set<string>()
     let surplus: string | undefined

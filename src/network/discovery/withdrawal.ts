@@ -1,9 +1,11 @@
 /**
- * Takes back a DHT announcement, over a `/swarm/withdraw/1.0.0` stream: 32 bytes, the SHA-256 digest of the DHT key, no answer.
+ * Takes back a DHT announcement, over a `/swarm/withdraw/1.0.0` stream: 32 bytes, the SHA-256 digest of the
+ * DHT key, no answer.
  *
- * Kademlia as specified knows no removal: a peer that left stays listed until its record expires, and everybody who looks dials it. So
- * a node that leaves cleanly tells those whom it had told. The receiver removes the record of the sender alone (the connection
- * proves who that is), so nobody can withdraw for another. Best effort: a lost withdrawal costs what a crash costs. Called by the host.
+ * Kademlia as specified knows no removal: a peer that left stays listed until its record expires, and
+ * everybody who looks dials it. So a node that leaves cleanly tells those whom it had told. The receiver
+ * removes the record of the sender alone (the connection proves who that is), so nobody can withdraw for
+ * another. Best effort: a lost withdrawal costs what a crash costs. Called by the host.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
@@ -26,7 +28,10 @@ export async function sendWithdrawal(connection: Connection, digest: Uint8Array,
   }
 }
 
-/** The digest that the other side sent. Throws `ProtocolError` for more or fewer bytes, or when they do not come in time. */
+/**
+ * The digest that the other side sent. Throws `ProtocolError` for more or fewer bytes, or when they do not
+ * come in time.
+ */
 export async function readWithdrawal(stream: Stream): Promise<Uint8Array> {
   const late = setTimeout(() => stream.abort(new ProtocolError('no withdrawal in time')), WITHDRAW_TIMEOUT_MS)
   try {

@@ -1,9 +1,10 @@
 /**
  * Which inbound connections are let in, by where they come from.
  *
- * Invariants: no address and no prefix has more than the table says, of handshakes under way, of connections and of handshakes in a second; where
- * everybody together has too many, the address that has most gives way, so that others still get in; a connection that brings no byte in time
- * is closed. Connections that carry links are never closed to make room. Used by host.ts as part of libp2p's gater.
+ * Invariants: no address and no prefix has more than the table says, of handshakes under way, of connections
+ * and of handshakes in a second; where everybody together has too many, the address that has most gives way,
+ * so that others still get in; a connection that brings no byte in time is closed. Connections that carry
+ * peer streams are never closed to make room. Used by host.ts as part of libp2p's gater.
  */
 
 import type { Socket } from 'node:net'
@@ -22,7 +23,7 @@ export interface DoorkeeperInit {
   /** Connections in all at the moment. */
   connectionCount(): number
   /** Whether a connection of this peer carries what we would miss. */
-  isLinked(peer: string): boolean
+  isNeighbour(peer: string): boolean
 }
 
 interface Visitor {
@@ -95,17 +96,20 @@ export class Doorkeeper {
     return true
   }
 
-  /** Where there are too many connections, one of the busiest address goes, unless this one would have as many then. */
+  /**
+   * Where there are too many connections, one of the busiest address goes, unless this one would have as many
+   * then.
+   */
   #makeRoom(from: RemoteAddress): boolean {
     if (this.#init.connectionCount() < this.#init.maxConnections) return true
     return this.#closeBusiest(
       this.#open,
-      ({ peer, from: other }) => this.#open.of(other.address) > this.#open.of(from.address) + 1 && !this.#isLinked(peer)
+      ({ peer, from: other }) => this.#open.of(other.address) > this.#open.of(from.address) + 1 && !this.#isNeighbour(peer)
     )
   }
 
-  #isLinked(peer: string | undefined): boolean {
-    return peer !== undefined && this.#init.isLinked(peer)
+  #isNeighbour(peer: string | undefined): boolean {
+    return peer !== undefined && this.#init.isNeighbour(peer)
   }
 
   /** The oldest connection of the address that has most; false when there is none. */

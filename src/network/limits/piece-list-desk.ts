@@ -1,9 +1,10 @@
 /**
  * Which piece lists are being sent, and who has to wait: a list can be long, and a reader slow on purpose.
  *
- * Invariants: no more at once than the table says, of a peer, an address, a prefix and in all. A reader that takes less than
- * {@link FLOOR_BYTES_PER_SECOND} keeps nobody out: where all places are taken, the one of them that has held its place longest goes, and half of the places
- * is all that they have for longer than {@link GRACE_MS}. (Half, as a slow uplink makes all readers slow.) Used by piece-list-fetch.ts.
+ * Invariants: no more at once than the table says, of a peer, an address, a prefix and in all. A reader that
+ * takes less than {@link FLOOR_BYTES_PER_SECOND} keeps nobody out: where all places are taken, the one of
+ * them that has held its place longest goes, and half of the places is all that they have for longer than
+ * {@link GRACE_MS}. (Half, as a slow uplink makes all readers slow.) Used by piece-list-fetch.ts.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
@@ -44,7 +45,9 @@ export class PieceListDesk {
     this.#tally = new Tally(limits, 'pieceLists')
   }
 
-  /** A place to send a list on this stream; undefined: tell it that we are busy. It is given back by `leave`. */
+  /**
+   * A place to send a list on this stream; undefined: tell it that we are busy. It is given back by `leave`.
+   */
   enter(stream: Stream, { remotePeer, remoteAddr }: Connection): { handleSent(bytes: number): void; leave(): void } | undefined {
     const peer = remotePeer.toString()
     const from = remoteAddressOf(remoteAddr)
@@ -77,7 +80,9 @@ export class PieceListDesk {
     while (this.#places.size > this.#limits.total.pieceLists / 2) if (!this.#endSlow(GRACE_MS)) return
   }
 
-  /** Of those that have been slow for this long the one that has held its place longest; false: there is none. */
+  /**
+   * Of those that have been slow for this long the one that has held its place longest; false: there is none.
+   */
   #endSlow(heldMs: number): boolean {
     const nowMs = performance.now()
     for (const place of this.#places) {

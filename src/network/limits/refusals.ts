@@ -1,5 +1,6 @@
 /**
- * What was refused, by kind, since the start; and once a minute a line in the log for each kind with the address that was refused most.
+ * What was refused, by kind, since the start; and once a minute a line in the log for each kind with the
+ * address that was refused most.
  */
 
 export const REFUSAL_KINDS = [

@@ -1,5 +1,6 @@
 /**
- * Where a connection comes from, as far as limits care: its address, the network that it is in, and whether that is ours.
+ * Where a connection comes from, as far as limits care: its address, the network that it is in, and whether
+ * that is ours.
  */
 
 import { CODE_IP4, CODE_IP6, type Multiaddr } from '@multiformats/multiaddr'

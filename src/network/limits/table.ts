@@ -1,6 +1,7 @@
 /**
- * The one table of what strangers may take of us, by where they come from. Members of one address share its bounds, so they are wide enough for a
- * fleet behind one NAT; one machine or network can still not take everything.
+ * The one table of what strangers may take of us, by where they come from. Members of one address share its
+ * bounds, so they are wide enough for a fleet behind one NAT; one machine or network can still not take
+ * everything.
  */
 
 /** Bounds for one address (IPv4 /32, IPv6 /64) or one prefix (IPv4 /24, IPv6 /48). */

@@ -1,5 +1,6 @@
 /**
- * How much of one thing each address and prefix has at the moment, and whether it may have more. Used by the limits.
+ * How much of one thing each address and prefix has at the moment, and whether it may have more. Used by the
+ * limits.
  */
 
 import type { RemoteAddress } from './remote-address.ts'

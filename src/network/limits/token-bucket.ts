@@ -1,5 +1,6 @@
 /**
- * What may happen so often in the long run and so often at once: one bucket, and one for each key. Used by the limits.
+ * What may happen so often in the long run and so often at once: one bucket, and one for each key. Used by
+ * the limits.
  */
 
 export interface Rate {
@@ -23,7 +24,10 @@ export class TokenBucket {
   }
 }
 
-/** Keys remembered. Beyond them the one that was asked of longest ago is forgotten, which gives it a full bucket again. */
+/**
+ * Keys remembered. Beyond them the one that was asked of longest ago is forgotten, which gives it a full
+ * bucket again.
+ */
 const MAX_KEYS = 20_000
 
 export class TokenBuckets {

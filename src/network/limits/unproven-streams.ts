@@ -1,5 +1,6 @@
 /**
- * Streams on which no root has been proven yet: bounded in time, of one peer, of one address, and in all. Used by peer-streams.ts and piece-connections.ts.
+ * Streams on which no root has been proven yet: bounded in time, of one peer, of one address, and in all.
+ * Used by peer-streams.ts and piece-connections.ts.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
@@ -34,8 +35,9 @@ export class UnprovenStreams {
   }
 
   /**
-   * A stream that has to end its handshake in time. Returns what to call when it has, or is over; undefined, and the stream is aborted, when its peer
-   * or address has too many. Where there are too many in all, the oldest of the address that has most is aborted.
+   * A stream that has to end its handshake in time. Returns what to call when it has, or is over; undefined,
+   * and the stream is aborted, when its peer or address has too many. Where there are too many in all, the
+   * oldest of the address that has most is aborted.
    */
   begin(stream: Stream, { remotePeer, remoteAddr }: Connection, onTimeout: () => void): (() => void) | undefined {
     const peer = remotePeer.toString()

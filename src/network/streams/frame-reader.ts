@@ -1,9 +1,10 @@
 /**
  * Cuts the bytes of a pieces stream into frames, however they were split on the way.
  *
- * Invariants: nothing is allocated for a frame before its length was found possible, and nothing for a piece before the sink agreed to
- * its header; the bytes of a piece are gathered straight into one buffer of its own; at most one frame is held. A malformed frame
- * throws `ProtocolError`, after which the reader is of no more use. Used by peer-stream.ts.
+ * Invariants: nothing is allocated for a frame before its length was found possible, and nothing for a piece
+ * before the sink agreed to its header; the bytes of a piece are gathered straight into one buffer of its
+ * own; at most one frame is held. A malformed frame throws `ProtocolError`, after which the reader is of no
+ * more use. Used by peer-stream.ts.
  */
 
 import { ProtocolError } from '../../errors.ts'
@@ -24,7 +25,10 @@ import type { Message, PieceHeader } from '../../wire/messages.ts'
 export interface FrameSink {
   /** `bytes` is the length of its frame. */
   handleMessage(message: Message, bytes: number): void
-  /** Comes only before the limits are set; in which order is the sink's business. Throws `ProtocolError` to end the stream. */
+  /**
+   * Comes only before the limits are set; in which order is the sink's business. Throws `ProtocolError` to
+   * end the stream.
+   */
   handleHandshake(frame: HandshakeFrame, bytes: number): void
   /** Throws `ProtocolError` to refuse the piece before anything is allocated for it. */
   checkPiece(header: PieceHeader): void
@@ -32,7 +36,10 @@ export interface FrameSink {
   handlePiece(header: PieceHeader, data: Uint8Array): void
 }
 
-/** Before the hello nothing is known of the content, and nothing but the handshake, a hello or a goodbye may come. */
+/**
+ * Before the hello nothing is known of the content, and nothing but the handshake, a hello or a goodbye may
+ * come.
+ */
 const NO_CONTENT: WireLimits = { pieceCount: 0, maxPieceBytes: 0 }
 
 export class FrameReader {

@@ -1,9 +1,11 @@
 /**
- * Both sides of the proof that opens a stream (wire/handshake.ts): each keeps what its next step must be over.
+ * Both sides of the proof that opens a stream (wire/handshake.ts): each keeps what its next step must be
+ * over.
  *
- * Invariants: the answering side says nothing before the opener has proven the root; the opener says nothing but its `open` before the answerer has;
- * nothing of the content goes before that. A step out of order, or a proof that is not ours, is a `ProtocolError`, and the stream is over.
- * Used by peer-streams.ts, piece-connections.ts and piece-list-fetch.ts.
+ * Invariants: the answering side says nothing before the opener has proven the root; the opener says nothing
+ * but its `open` before the answerer has; nothing of the content goes before that. A step out of order, or a
+ * proof that is not ours, is a `ProtocolError`, and the stream is over. Used by peer-streams.ts,
+ * piece-connections.ts and piece-list-fetch.ts.
  */
 
 import { randomBytes } from 'node:crypto'

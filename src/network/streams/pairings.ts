@@ -1,23 +1,24 @@
 /**
- * What we know of each peer and root: the link that stands, and attempts at one. Used by peer-streams.ts.
+ * What we know of each peer and root: the peer stream that stands, and attempts at one. Used by
+ * peer-streams.ts.
  */
 
 import { encodeHex } from '../../util/bytes.ts'
 import type { RootKey } from '../../wire/handshake.ts'
-import type { PeerLink } from '../types.ts'
-import type { StreamLink } from './peer-stream.ts'
+import type { PeerStream } from '../types.ts'
+import type { Libp2pPeerStream } from './peer-stream.ts'
 
 export interface Pairing {
   readonly key: RootKey
-  link: StreamLink | undefined
+  peerStream: Libp2pPeerStream | undefined
   /** Our attempt, shared by all who ask for it. */
-  opening: Promise<PeerLink> | undefined
+  opening: Promise<PeerStream> | undefined
   /** Our `open` is sent and not answered. */
   openSent: boolean
   /** The peer's stream that we have answered and that is not confirmed. */
-  answered: StreamLink | undefined
+  answered: Libp2pPeerStream | undefined
   /** Attempts that lost to the other side's stream. */
-  readonly waiters: Set<(link: StreamLink) => void>
+  readonly waiters: Set<(peerStream: Libp2pPeerStream) => void>
 }
 
 export class Pairings {
@@ -32,7 +33,14 @@ export class Pairings {
   of(peer: string, key: RootKey): Pairing {
     const found = this.find(peer, key.digest)
     if (found !== undefined) return found
-    const pairing = { key, link: undefined, opening: undefined, openSent: false, answered: undefined, waiters: new Set<never>() }
+    const pairing = {
+      key,
+      peerStream: undefined,
+      opening: undefined,
+      openSent: false,
+      answered: undefined,
+      waiters: new Set<never>()
+    }
     this.keep(peer, pairing)
     return pairing
   }
@@ -44,7 +52,12 @@ export class Pairings {
   /** Forgets a pairing in which nothing is left. */
   tidy(peer: string, { digest }: RootKey): void {
     const pairing = this.find(peer, digest)
-    if (pairing === undefined || pairing.link !== undefined || pairing.opening !== undefined || pairing.answered !== undefined)
+    if (
+      pairing === undefined ||
+      pairing.peerStream !== undefined ||
+      pairing.opening !== undefined ||
+      pairing.answered !== undefined
+    )
       return
     this.#byKey.delete(keyOf(peer, digest))
   }

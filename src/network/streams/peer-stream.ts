@@ -1,11 +1,13 @@
 /**
- * One `/swarm/pieces/2.0.0` stream, and the lanes beside it if there are any: frames in, frames out, and an end with a reason.
+ * One `/swarm/pieces/2.0.0` stream, and the piece connections beside it if there are any: frames in, frames
+ * out, and an end with a reason.
  *
  * Invariants
- * - Every listener on the stream is guarded: whatever a remote sends ends this link and nothing else.
- * - Memory is bounded on both sides. In: one frame for each stream, and pieces only that we requested. Out: {@link MAX_CONTROL_QUEUE_BYTES} of
- *   control; pieces wait as references, their number is the caller's choice.
- * - Our pieces travel on our lane from the moment there is one, messages never do.
+ * - Every listener on the stream is guarded: whatever a remote sends ends this peer stream and nothing else.
+ * - Memory is bounded on both sides. In: one frame for each stream, and pieces only that we requested. Out:
+ *   {@link MAX_CONTROL_QUEUE_BYTES} of control; pieces wait as references, their number is the caller's
+ *   choice.
+ * - Our pieces travel on our piece connection from the moment there is one, messages never do.
  * - `onClose` comes exactly once, and nothing after it.
  *
  * Sending is send-queue.ts. Created by peer-streams.ts.
@@ -18,16 +20,16 @@ import { encodeMessage, type WireLimits } from '../../wire/codec.ts'
 import type { HandshakeFrame, RootKey } from '../../wire/handshake.ts'
 import type { Hello, Message, PieceHeader } from '../../wire/messages.ts'
 import { isDelaySensitive, isVolatileSource } from '../transport/fast-path.ts'
-import type { LinkHandlers, PeerLink } from '../types.ts'
+import type { PeerStream, PeerStreamHandlers } from '../types.ts'
 import { FrameReader } from './frame-reader.ts'
-import type { Lane } from './piece-connection.ts'
-import { Outlet } from './send-queue.ts'
+import type { PieceConnection } from './piece-connection.ts'
+import { SendQueue } from './send-queue.ts'
 
 /** A peer that lets this much control traffic pile up does not read. */
 const MAX_CONTROL_QUEUE_BYTES = 1024 * 1024
 /**
- * What a peer may say in the long run, and at once. A busy swarm needs some kilobytes per second, a large one some hundred when it is
- * joined: the bitfield of a million pieces is 128 KiB.
+ * What a peer may say in the long run, and at once. A busy swarm needs some kilobytes per second, a large one
+ * some hundred when it is joined: the bitfield of a million pieces is 128 KiB.
  */
 const CONTROL_BYTES_PER_SECOND = 512 * 1024
 const CONTROL_BURST_BYTES = 8 * 1024 * 1024
@@ -40,7 +42,7 @@ const LAST_PIECES_MS = 10_000
 /** Larger than the multiplexer's largest window, or a burst would abort the stream. */
 export const MAX_READ_BUFFER_BYTES = 16 * 1024 * 1024
 
-export interface StreamLinkInit {
+export interface Libp2pPeerStreamInit {
   stream: Stream
   /** What the stream is on. */
   connection: Connection
@@ -49,15 +51,18 @@ export interface StreamLinkInit {
   log(line: string): void
   /** A frame of the handshake. Throws `ProtocolError` when it is out of order or proves nothing. */
   onHandshake(frame: HandshakeFrame): void
-  /** The peer's hello; the receiver calls `open` or `close` at once, or throws when the root is not proven yet. */
+  /**
+   * The peer's hello; the receiver calls `open` or `close` at once, or throws when the root is not proven
+   * yet.
+   */
   onHello(hello: Hello): void
-  /** The link ended, at any stage. */
+  /** The peer stream ended, at any stage. */
   onEnd(reason: string): void
-  /** Opens a lane and attaches it; resolves with false where it cannot be had. Never rejects. */
-  openLane(): Promise<boolean>
+  /** Opens a piece connection and attaches it; resolves with false where it cannot be had. Never rejects. */
+  openPieceConnection(): Promise<boolean>
 }
 
-export class StreamLink implements PeerLink {
+export class Libp2pPeerStream implements PeerStream {
   readonly connection: Connection
   readonly peer: string
   readonly initiator: boolean
@@ -68,26 +73,26 @@ export class StreamLink implements PeerLink {
   helloMs: number | undefined
   bytesIn = 0
 
-  readonly #init: StreamLinkInit
+  readonly #init: Libp2pPeerStreamInit
   readonly #stream: Stream
-  readonly #outlet: Outlet
+  readonly #sendQueue: SendQueue
   readonly #reader: FrameReader
   /** Where our pieces travel, and where the peer's do; undefined: on the stream itself. */
-  #laneOut: Lane | undefined
-  #laneIn: Lane | undefined
+  #connectionOut: PieceConnection | undefined
+  #connectionIn: PieceConnection | undefined
   /** Our pieces travel on the stream itself. */
   #carriesPieces = false
   #rootKey: RootKey | undefined
-  /** Whether our lane was had, once it was asked for and until that failed. */
-  #openingLane: Promise<boolean> | undefined
+  /** Whether our piece connection was had, once it was asked for and until that failed. */
+  #openingPieceConnection: Promise<boolean> | undefined
   #hello: Hello | undefined
   #limits: WireLimits | undefined
-  #handlers: LinkHandlers | undefined
+  #handlers: PeerStreamHandlers | undefined
   /** Between hello and `start`. */
   #early: Message[] = []
-  /** Why the link ended; set once. */
+  /** Why the peer stream ended; set once. */
   #ended: string | undefined
-  /** The peer is leaving, and the lane may still bring what it sent before. */
+  /** The peer is leaving, and the piece connection may still bring what it sent before. */
   #peerEnded: { reason: string; timer: NodeJS.Timeout } | undefined
 
   /** How many arrivals of each piece we have asked for; a cancelled piece may still be on its way. */
@@ -98,7 +103,7 @@ export class StreamLink implements PeerLink {
   #controlCredit = CONTROL_BURST_BYTES
   #chargedMs = this.#lastInMs
 
-  constructor(init: StreamLinkInit) {
+  constructor(init: Libp2pPeerStreamInit) {
     this.#init = init
     this.#stream = init.stream
     this.connection = init.connection
@@ -119,37 +124,40 @@ export class StreamLink implements PeerLink {
       init.buffers
     )
     const { stream } = init
-    this.#outlet = new Outlet(stream, err => this.#finish(`cannot send: ${err.message}`))
+    this.#sendQueue = new SendQueue(stream, err => this.#finish(`cannot send: ${err.message}`))
     stream.maxReadBufferLength = MAX_READ_BUFFER_BYTES
     stream.addEventListener('close', event => this.#handleStreamClosed(event))
     stream.addEventListener('remoteCloseWrite', () => this.#handlePeerEnded('peer ended the stream'))
     stream.addEventListener('message', event => this.#handleData(event))
     if (isVolatileSource(stream)) stream.takeVolatile = chunk => this.#handleChunk(chunk)
-    // Later: whoever made this link does not have it yet, and nothing may be told to it before.
+    // Later: whoever made this peer stream does not have it yet, and nothing may be told to it before.
     if (stream.status !== 'open') queueMicrotask(() => this.#finish('stream closed'))
   }
 
   get hello(): Hello {
-    if (this.#hello === undefined) throw new Error('link is not open')
+    if (this.#hello === undefined) throw new Error('the peer stream is not open')
     return this.#hello
   }
 
-  /** The content that the link is for. */
+  /** The content that the peer stream is for. */
   get rootKey(): RootKey {
-    if (this.#rootKey === undefined) throw new Error('link is not open')
+    if (this.#rootKey === undefined) throw new Error('the peer stream is not open')
     return this.#rootKey
   }
 
   get bytesOut(): number {
-    return this.#outlet.bytes + (this.#laneOut?.bytesOut ?? 0)
+    return this.#sendQueue.bytes + (this.#connectionOut?.bytesOut ?? 0)
   }
 
   get limits(): WireLimits {
-    if (this.#limits === undefined) throw new Error('link is not open')
+    if (this.#limits === undefined) throw new Error('the peer stream is not open')
     return this.#limits
   }
 
-  /** Round trip in milliseconds: by the last ping, where there was one, else by the hellos; undefined at whoever was dialled. */
+  /**
+   * Round trip in milliseconds: by the last ping, where there was one, else by the hellos; undefined at
+   * whoever was dialled.
+   */
   get rttMs(): number | undefined {
     return this.connection.rtt ?? this.helloMs
   }
@@ -163,7 +171,7 @@ export class StreamLink implements PeerLink {
     return this.#ended !== undefined
   }
 
-  /** The handshake is done: from now on this is a link for a content of these limits. */
+  /** The handshake is done: from now on this is a peer stream for a content of these limits. */
   open(rootKey: RootKey, hello: Hello, limits: WireLimits): void {
     this.#rootKey = rootKey
     this.#hello = hello
@@ -173,11 +181,11 @@ export class StreamLink implements PeerLink {
 
   /** Sends a frame of the handshake. */
   greet(frame: Uint8Array): void {
-    if (this.#ended === undefined) this.#outlet.sendControl(frame)
+    if (this.#ended === undefined) this.#sendQueue.sendControl(frame)
   }
 
-  start(handlers: LinkHandlers): void {
-    if (this.#handlers !== undefined) throw new Error('link was started before')
+  start(handlers: PeerStreamHandlers): void {
+    if (this.#handlers !== undefined) throw new Error('the peer stream was started before')
     this.#handlers = handlers
     const early = this.#early
     this.#early = []
@@ -196,25 +204,25 @@ export class StreamLink implements PeerLink {
     if (message.type === 'request') {
       for (const piece of message.pieces) this.#requested.set(piece, (this.#requested.get(piece) ?? 0) + 1)
     }
-    this.#outlet.sendControl(encodeMessage(message))
-    if (this.#outlet.controlBytes > MAX_CONTROL_QUEUE_BYTES) this.close('not reading')
+    this.#sendQueue.sendControl(encodeMessage(message))
+    if (this.#sendQueue.controlBytes > MAX_CONTROL_QUEUE_BYTES) this.close('not reading')
   }
 
   sendPiece(header: PieceHeader, data: Uint8Array, isUrgent = false): Promise<boolean> {
     if (data.byteLength !== header.bytes)
       throw new RangeError(`piece of ${data.byteLength} bytes with a header of ${header.bytes}`)
-    if (this.#ended !== undefined) return Promise.reject(new Error(`link ended: ${this.#ended}`))
-    if (this.#laneOut !== undefined) return this.#laneOut.sendPiece(header, data, isUrgent)
+    if (this.#ended !== undefined) return Promise.reject(new Error(`peer stream ended: ${this.#ended}`))
+    if (this.#connectionOut !== undefined) return this.#connectionOut.sendPiece(header, data, isUrgent)
     this.#carryPieces(true)
-    return this.#outlet.sendPiece(header, data, isUrgent)
+    return this.#sendQueue.sendPiece(header, data, isUrgent)
   }
 
   async separatePieces(): Promise<boolean> {
-    if (this.#laneOut !== undefined || this.#ended !== undefined) return this.#laneOut !== undefined
-    this.#openingLane ??= this.#init.openLane().finally(() => {
-      this.#openingLane = undefined
+    if (this.#connectionOut !== undefined || this.#ended !== undefined) return this.#connectionOut !== undefined
+    this.#openingPieceConnection ??= this.#init.openPieceConnection().finally(() => {
+      this.#openingPieceConnection = undefined
     })
-    return this.#openingLane
+    return this.#openingPieceConnection
   }
 
   #carryPieces(isCarrying: boolean): void {
@@ -223,29 +231,32 @@ export class StreamLink implements PeerLink {
     if (isDelaySensitive(this.#stream)) this.#stream.preferLowDelay(!isCarrying)
   }
 
-  get hasLane(): boolean {
-    return this.#laneOut !== undefined
+  get hasPieceConnection(): boolean {
+    return this.#connectionOut !== undefined
   }
 
-  /** Whether the peer's pieces have a lane, so that it needs no other. */
-  get hasLaneIn(): boolean {
-    return this.#laneIn !== undefined
+  /** Whether the peer's pieces have a piece connection, so that it needs no other. */
+  get hasPieceConnectionIn(): boolean {
+    return this.#connectionIn !== undefined
   }
 
   /** From now on our pieces travel there, and what this stream carries is small. */
-  attachLaneOut(lane: Lane): void {
-    this.#laneOut = lane
+  attachPieceConnectionOut(pieceConnection: PieceConnection): void {
+    this.#connectionOut = pieceConnection
     this.#carryPieces(false)
   }
 
-  attachLaneIn(lane: Lane): void {
-    this.#laneIn = lane
+  attachPieceConnectionIn(pieceConnection: PieceConnection): void {
+    this.#connectionIn = pieceConnection
   }
 
-  /** A lane is no more, and with it pieces that were on their way. `isByPeer`: it said so, or the connection is gone; else we found fault. */
-  handleLaneEnded(lane: Lane, reason: string, isByPeer: boolean): void {
-    if (lane === this.#laneIn && this.#peerEnded !== undefined) this.#finish(this.#peerEnded.reason)
-    else if (lane === this.#laneOut && isByPeer) this.#handlePeerEnded(reason)
+  /**
+   * A piece connection is no more, and with it pieces that were on their way. `isByPeer`: it said so, or the
+   * connection is gone; else we found fault.
+   */
+  handlePieceConnectionEnded(pieceConnection: PieceConnection, reason: string, isByPeer: boolean): void {
+    if (pieceConnection === this.#connectionIn && this.#peerEnded !== undefined) this.#finish(this.#peerEnded.reason)
+    else if (pieceConnection === this.#connectionOut && isByPeer) this.#handlePeerEnded(reason)
     else this.close(reason)
   }
 
@@ -254,13 +265,13 @@ export class StreamLink implements PeerLink {
     this.#finish(reason, encodeMessage({ type: 'goodbye', reason }))
   }
 
-  /** Ends the link when the peer has stood still for too long. Called every second or so. */
+  /** Ends the peer stream when the peer has stood still for too long. Called every second or so. */
   checkProgress(nowMs: number, stallTimeoutMs: number): void {
     if (this.#ended !== undefined) return
-    if (this.#outlet.blockedForMs(nowMs) > stallTimeoutMs) this.close('not reading')
+    if (this.#sendQueue.blockedForMs(nowMs) > stallTimeoutMs) this.close('not reading')
     else if (this.#reader.midFrame && nowMs - this.#lastInMs > stallTimeoutMs) this.close('stopped inside a frame')
-    this.#laneOut?.checkProgress(nowMs, stallTimeoutMs)
-    this.#laneIn?.checkProgress(nowMs, stallTimeoutMs)
+    this.#connectionOut?.checkProgress(nowMs, stallTimeoutMs)
+    this.#connectionIn?.checkProgress(nowMs, stallTimeoutMs)
   }
 
   // ---- in ----
@@ -313,7 +324,7 @@ export class StreamLink implements PeerLink {
     this.#handlers?.onPiece(header, data)
   }
 
-  /** Counts bytes that came over the lane. */
+  /** Counts bytes that came over the piece connection. */
   countIn(bytes: number): void {
     this.bytesIn += bytes
   }
@@ -327,21 +338,23 @@ export class StreamLink implements PeerLink {
     return true
   }
 
-  /** What a remote's bytes set off went wrong. Its faults end the link; ours do too, and are logged. */
+  /**
+   * What a remote's bytes set off went wrong. Its faults end the peer stream; ours do too, and are logged.
+   */
   #handleFault(err: unknown): void {
     if (err instanceof ProtocolError) {
       this.close(err.message)
     } else {
-      this.#init.log(`link ${this.peer}: handler failed: ${(err as Error).stack}`)
+      this.#init.log(`peer stream to ${this.peer}: handler failed: ${(err as Error).stack}`)
       this.close('internal error')
     }
   }
 
   // ---- end ----
 
-  /** The peer says nothing more, but what it sent on the lane before may be slower. */
+  /** The peer says nothing more, but what it sent on the piece connection before may be slower. */
   #handlePeerEnded(reason: string): void {
-    if (this.#laneIn === undefined || this.#laneIn.isEnded) {
+    if (this.#connectionIn === undefined || this.#connectionIn.isEnded) {
       this.#finish(reason)
       return
     }
@@ -353,22 +366,25 @@ export class StreamLink implements PeerLink {
     else this.#finish(`connection lost: ${event.error.message}`)
   }
 
-  /** The link is over for its owner; the streams may still be finishing the frame under way and the goodbye. */
+  /**
+   * The peer stream is over for its owner; the streams may still be finishing the frame under way and the
+   * goodbye.
+   */
   #finish(reason: string, goodbye?: Uint8Array): void {
     if (this.#ended !== undefined) return
     this.#ended = reason
     clearTimeout(this.#peerEnded?.timer)
     this.#reader.end()
     this.#requested.clear()
-    const err = new Error(`link ended: ${reason}`)
-    this.#outlet.end(err, goodbye)
-    this.#laneOut?.end(err, goodbye)
-    this.#laneIn?.end(err, goodbye)
+    const err = new Error(`peer stream ended: ${reason}`)
+    this.#sendQueue.end(err, goodbye)
+    this.#connectionOut?.end(err, goodbye)
+    this.#connectionIn?.end(err, goodbye)
     this.#init.onEnd(reason)
     try {
       this.#handlers?.onClose(reason)
     } catch (failure) {
-      this.#init.log(`link ${this.peer}: onClose failed: ${(failure as Error).stack}`)
+      this.#init.log(`peer stream to ${this.peer}: onClose failed: ${(failure as Error).stack}`)
     }
   }
 }

@@ -1,22 +1,23 @@
 /**
- * Opens lanes and answers those that others open: each on a connection of its own that ends with it, and only for a link that stands. Used by peer-streams.ts.
+ * Opens piece connections and answers those that others open: each on a connection of its own that ends with
+ * it, and only for a peer stream that stands. Used by peer-streams.ts.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
 import { ProtocolError } from '../../errors.ts'
 import type { BufferPool } from '../../util/buffer-pool.ts'
 import type { HandshakeFrame } from '../../wire/handshake.ts'
-import { LANE_PROTOCOL } from '../../wire/messages.ts'
+import { PIECE_CONNECTION_PROTOCOL } from '../../wire/messages.ts'
 import type { UnprovenStreams } from '../limits/unproven-streams.ts'
 import { AnsweringHandshake, OpeningHandshake, partiesOf } from './handshake.ts'
-import type { StreamLink } from './peer-stream.ts'
-import { Lane, type LaneInit } from './piece-connection.ts'
+import type { Libp2pPeerStream } from './peer-stream.ts'
+import { PieceConnection, type PieceConnectionInit } from './piece-connection.ts'
 
-const NO_LINK = 'no link'
+const NO_PEER_STREAM = 'no link'
 const DUPLICATE = 'duplicate link'
 const SLOW = 'no handshake in time'
 
-export interface LanesInit {
+export interface PieceConnectionsInit {
   readonly self: string
   readonly handshakeTimeoutMs: number
   readonly buffers: BufferPool
@@ -24,46 +25,46 @@ export interface LanesInit {
   log(line: string): void
   /** One more connection to where this one leads. */
   dialAnother(connection: Connection, signal: AbortSignal): Promise<Connection>
-  /** The link that stands with this peer for the content with this key digest. */
-  linkOf(peer: string, digest: Uint8Array): StreamLink | undefined
+  /** The peer stream that stands with this peer for the content with this key digest. */
+  peerStreamOf(peer: string, digest: Uint8Array): Libp2pPeerStream | undefined
 }
 
-export class Lanes {
-  readonly #init: LanesInit
-  /** Connections that end with the lane on them. */
+export class PieceConnections {
+  readonly #init: PieceConnectionsInit
+  /** Connections that end with the piece connection on them. */
   readonly #connections = new WeakSet<Connection>()
 
-  constructor(init: LanesInit) {
+  constructor(init: PieceConnectionsInit) {
     this.#init = init
   }
 
-  /** Whether this connection is a lane's, and nothing else should begin on it. */
+  /** Whether this connection is a piece connection's, and nothing else should begin on it. */
   has(connection: Connection): boolean {
     return this.#connections.has(connection)
   }
 
-  /** Takes a lane that a peer opened. Never throws. */
+  /** Takes a piece connection that a peer opened. Never throws. */
   handleStream(stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    const endWait = this.#init.unproven.begin(stream, connection, () => lane.end(new Error(SLOW)))
+    const endWait = this.#init.unproven.begin(stream, connection, () => pieceConnection.end(new Error(SLOW)))
     if (endWait === undefined) return
-    const parties = partiesOf(LANE_PROTOCOL, this.#init.self, stream, connection)
+    const parties = partiesOf(PIECE_CONNECTION_PROTOCOL, this.#init.self, stream, connection)
     let handshake: AnsweringHandshake | undefined
-    let link: StreamLink | undefined
-    const lane: Lane = this.#create(stream, connection, {
+    let peerStream: Libp2pPeerStream | undefined
+    const pieceConnection: PieceConnection = this.#create(stream, connection, {
       onHandshake: frame => {
         if (frame.type === 'open' && handshake === undefined) {
-          link = this.#init.linkOf(peer, frame.digest)
-          handshake = AnsweringHandshake.of(frame, link?.rootKey, parties)
-          if (handshake === undefined) lane.refuse(NO_LINK)
-          else if (link?.hasLaneIn === true) lane.refuse(DUPLICATE)
-          else lane.greet(handshake.answer)
+          peerStream = this.#init.peerStreamOf(peer, frame.digest)
+          handshake = AnsweringHandshake.of(frame, peerStream?.rootKey, parties)
+          if (handshake === undefined) pieceConnection.refuse(NO_PEER_STREAM)
+          else if (peerStream?.hasPieceConnectionIn === true) pieceConnection.refuse(DUPLICATE)
+          else pieceConnection.greet(handshake.answer)
         } else if (frame.type === 'confirm' && handshake !== undefined) {
           endWait()
           handshake.handleConfirm(frame)
-          if (link === undefined || link.isEnded) lane.refuse(NO_LINK)
-          else if (link.hasLaneIn) lane.refuse(DUPLICATE)
-          else lane.openIn(link)
+          if (peerStream === undefined || peerStream.isEnded) pieceConnection.refuse(NO_PEER_STREAM)
+          else if (peerStream.hasPieceConnectionIn) pieceConnection.refuse(DUPLICATE)
+          else pieceConnection.openIn(peerStream)
         } else {
           throw new ProtocolError(`${frame.type} out of order`)
         }
@@ -72,27 +73,33 @@ export class Lanes {
     })
   }
 
-  /** Opens one for the pieces that we send on the link; resolves with whether it stands. Never rejects: where it fails our pieces stay with the messages. */
-  async open(link: StreamLink): Promise<boolean> {
+  /**
+   * Opens one for the pieces that we send on the peer stream; resolves with whether it stands. Never rejects:
+   * where it fails our pieces stay with the messages.
+   */
+  async open(peerStream: Libp2pPeerStream): Promise<boolean> {
     const signal = AbortSignal.timeout(this.#init.handshakeTimeoutMs)
     let connection: Connection | undefined
     try {
-      connection = await this.#init.dialAnother(link.connection, signal)
+      connection = await this.#init.dialAnother(peerStream.connection, signal)
       this.#connections.add(connection)
-      const stream = await connection.newStream(LANE_PROTOCOL, { signal })
+      const stream = await connection.newStream(PIECE_CONNECTION_PROTOCOL, { signal })
       const opened = Promise.withResolvers<boolean>()
-      const handshake = new OpeningHandshake(link.rootKey, partiesOf(LANE_PROTOCOL, this.#init.self, stream, connection))
-      const lane: Lane = this.#create(stream, connection, {
+      const handshake = new OpeningHandshake(
+        peerStream.rootKey,
+        partiesOf(PIECE_CONNECTION_PROTOCOL, this.#init.self, stream, connection)
+      )
+      const pieceConnection: PieceConnection = this.#create(stream, connection, {
         onHandshake: frame => {
           if (frame.type !== 'answer') throw new ProtocolError(`${frame.type} out of order`)
           clearTimeout(timer)
           const confirm = handshake.handleAnswer(frame)
-          if (link.isEnded) {
-            lane.refuse(NO_LINK)
+          if (peerStream.isEnded) {
+            pieceConnection.refuse(NO_PEER_STREAM)
             return
           }
-          lane.greet(confirm)
-          lane.openOut(link)
+          pieceConnection.greet(confirm)
+          pieceConnection.openOut(peerStream)
           opened.resolve(true)
         },
         onEnd: () => {
@@ -100,11 +107,11 @@ export class Lanes {
           opened.resolve(false)
         }
       })
-      const timer = setTimeout(() => lane.end(new Error(SLOW)), this.#init.handshakeTimeoutMs).unref()
-      lane.greet(handshake.open)
+      const timer = setTimeout(() => pieceConnection.end(new Error(SLOW)), this.#init.handshakeTimeoutMs).unref()
+      pieceConnection.greet(handshake.open)
       return await opened.promise
     } catch (err) {
-      this.#init.log(`lane: none to ${link.peer}: ${(err as Error).message}`)
+      this.#init.log(`piece connection: none to ${peerStream.peer}: ${(err as Error).message}`)
       connection?.abort(err as Error)
       return false
     }
@@ -113,12 +120,12 @@ export class Lanes {
   #create(
     stream: Stream,
     connection: Connection,
-    on: { onHandshake(frame: HandshakeFrame): void; onEnd: LaneInit['onEnd'] }
-  ): Lane {
+    on: { onHandshake(frame: HandshakeFrame): void; onEnd: PieceConnectionInit['onEnd'] }
+  ): PieceConnection {
     this.#connections.add(connection)
     stream.addEventListener('close', () => {
       connection.close().catch(err => connection.abort(err as Error))
     })
-    return new Lane({ stream, buffers: this.#init.buffers, log: this.#init.log, ...on })
+    return new PieceConnection({ stream, buffers: this.#init.buffers, log: this.#init.log, ...on })
   }
 }

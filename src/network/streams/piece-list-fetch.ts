@@ -1,8 +1,10 @@
 /**
- * The piece list by root, over a `/swarm/piece-list/2.0.0` stream of its own: the handshake (handshake.ts), then the bytes that wire/piece-list.ts
- * describes. Only who has proven the root is told anything, also whether there is a list.
+ * The piece list by root, over a `/swarm/piece-list/2.0.0` stream of its own: the handshake (handshake.ts),
+ * then the bytes that wire/piece-list.ts describes. Only who has proven the root is told anything, also
+ * whether there is a list.
  *
- * Both sides are bounded: in bytes, in time without progress, and the server in how many it answers at once (piece-list-desk.ts). Called by the host.
+ * Both sides are bounded: in bytes, in time without progress, and the server in how many it answers at once
+ * (piece-list-desk.ts). Called by the host.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'
@@ -27,7 +29,10 @@ const HIGH_WATER_BYTES = 256 * 1024
 const UNKNOWN_ROOT = 'unknown root'
 const NO_CONTENT = { pieceCount: 0, maxPieceBytes: 0 }
 
-/** The list, unchecked. Throws `NotFoundError` when the peer does not have it, `NoPeersError` when it is busy, `ProtocolError`. */
+/**
+ * The list, unchecked. Throws `NotFoundError` when the peer does not have it, `NoPeersError` when it is busy,
+ * `ProtocolError`.
+ */
 export async function fetchPieceList(
   connection: Connection,
   self: string,
@@ -135,7 +140,10 @@ async function readQuestion(
   }
 }
 
-/** The next frame of the handshake. Throws `NotFoundError` for a goodbye, which is how a peer says that it knows no such root. */
+/**
+ * The next frame of the handshake. Throws `NotFoundError` for a goodbye, which is how a peer says that it
+ * knows no such root.
+ */
 async function readHandshake(bytes: StreamBytes): Promise<HandshakeFrame> {
   const head = new Uint8Array(FRAME_HEADER_BYTES)
   await bytes.read(head)
@@ -152,7 +160,9 @@ async function readHandshake(bytes: StreamBytes): Promise<HandshakeFrame> {
   throw new ProtocolError(`${message.type} before proof`)
 }
 
-/** Resolves when the stream takes more; rejects when it ended or took nothing for {@link STALL_TIMEOUT_MS}. */
+/**
+ * Resolves when the stream takes more; rejects when it ended or took nothing for {@link STALL_TIMEOUT_MS}.
+ */
 async function waitForRoom(stream: Stream, highWaterBytes = HIGH_WATER_BYTES): Promise<void> {
   while (stream.writableNeedsDrain || stream.writeBufferLength > highWaterBytes) {
     const { promise, resolve, reject } = Promise.withResolvers<void>()

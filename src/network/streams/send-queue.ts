@@ -1,13 +1,14 @@
 /**
- * The sending side of one stream of a link: control messages, pieces by reference, and the pump that hands both over.
+ * The sending side of one stream of a peer stream: control messages, pieces by reference, and the pump that
+ * hands both over.
  *
- * Invariants: control messages overtake pieces that wait, never the inside of a piece frame; the stream's write buffer stays near
- * {@link HIGH_WATER_BYTES}; every piece is resolved or rejected exactly once; nothing is handed over after `end` but the frame under way
- * and a goodbye.
+ * Invariants: control messages overtake pieces that wait, never the inside of a piece frame; the stream's
+ * write buffer stays near {@link HIGH_WATER_BYTES}; every piece is resolved or rejected exactly once; nothing
+ * is handed over after `end` but the frame under way and a goodbye.
  *
- * libp2p facts that shape this (measured): `onDrain()` of a stream is broken, so the 'drain' event is used; 'drain' also fires while
- * the stream's window is exhausted, so the write buffer's length is looked at as well; a send of 65,507 bytes makes one multiplexer frame and one
- * noise record. Used by peer-stream.ts.
+ * libp2p facts that shape this (measured): `onDrain()` of a stream is broken, so the 'drain' event is used;
+ * 'drain' also fires while the stream's window is exhausted, so the write buffer's length is looked at as
+ * well; a send of 65,507 bytes makes one multiplexer frame and one noise record. Used by peer-stream.ts.
  */
 
 import type { Stream } from '@libp2p/interface'
@@ -18,10 +19,16 @@ import { isReleasingSink } from '../transport/fast-path.ts'
 
 /** Longest single send: the 65,519 bytes that fit one noise record, less the multiplexer's header. */
 const SEND_BYTES = 65_519 - 12
-/** The same where the last send left within {@link QUICK_SEND_MS}: each costs a round of events and a system call (1 to 8: 4 to 9 % of all CPU). */
+/**
+ * The same where the last send left within {@link QUICK_SEND_MS}: each costs a round of events and a system
+ * call (1 to 8: 4 to 9 % of all CPU).
+ */
 const QUICK_SEND_BYTES = 256 * 1024
 const QUICK_SEND_MS = 20
-/** A send that took longer than this is followed by short ones: a slow peer must be seen to take something now and then. */
+/**
+ * A send that took longer than this is followed by short ones: a slow peer must be seen to take something now
+ * and then.
+ */
 const SLOW_SEND_MS = 200
 /** No more is handed to the stream while it holds this much that it could not pass on. */
 const HIGH_WATER_BYTES = 256 * 1024
@@ -36,7 +43,7 @@ interface QueuedPiece {
   reject(err: Error): void
 }
 
-export class Outlet {
+export class SendQueue {
   /** Bytes handed over, ever. */
   bytes = 0
 
@@ -86,7 +93,7 @@ export class Outlet {
     this.#queuePump()
   }
 
-  /** As `PeerLink.sendPiece`. */
+  /** As `PeerStream.sendPiece`. */
   sendPiece(header: PieceHeader, data: Uint8Array, isUrgent: boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const before = isUrgent ? this.#pieces.findIndex(piece => !piece.isUrgent) : -1
@@ -96,8 +103,8 @@ export class Outlet {
   }
 
   /**
-   * Rejects pieces that have not left with `err`, and ends the stream within a bound. With a goodbye the frame under way is finished, then messages
-   * that wait are said unless there are many, then the goodbye.
+   * Rejects pieces that have not left with `err`, and ends the stream within a bound. With a goodbye the
+   * frame under way is finished, then messages that wait are said unless there are many, then the goodbye.
    */
   end(err: Error, goodbye?: Uint8Array): void {
     if (this.#ended) return
@@ -123,8 +130,9 @@ export class Outlet {
   }
 
   /**
-   * What is queued while one round of the event loop's input is handled leaves together: a busy node says many small things to many
-   * neighbours, and each write costs a TLS record, a system call and a wake-up at the other side.
+   * What is queued while one round of the event loop's input is handled leaves together: a busy node says
+   * many small things to many neighbours, and each write costs a TLS record, a system call and a wake-up at
+   * the other side.
    */
   #queuePump(): void {
     if (this.#pumpQueued) return

@@ -1,5 +1,6 @@
 /**
- * Reads a stream of a question and an answer by so many bytes at a time. Bounded: what came and nobody asked for ends it. Used by piece-list-fetch.ts.
+ * Reads a stream of a question and an answer by so many bytes at a time. Bounded: what came and nobody asked
+ * for ends it. Used by piece-list-fetch.ts.
  */
 
 import type { Stream } from '@libp2p/interface'

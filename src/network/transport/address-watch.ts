@@ -1,7 +1,8 @@
 /**
- * Notices within seconds that this machine's addresses changed (another network, a new lease), and ends the connections that were bound to an
- * address that is gone: TCP would keep them for minutes and a heartbeat for one, while nothing moves. What is to be done about it follows by itself: links end,
- * their peers are dialled anew, and the DHT is told. Used by host.ts.
+ * Notices within seconds that this machine's addresses changed (another network, a new lease), and ends the
+ * connections that were bound to an address that is gone: TCP would keep them for minutes and a heartbeat for
+ * one, while nothing moves. What is to be done about it follows by itself: peer streams end, their peers are
+ * dialled anew, and the DHT is told. Used by host.ts.
  */
 
 import type { Socket } from 'node:net'

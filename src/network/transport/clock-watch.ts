@@ -1,6 +1,6 @@
 /**
- * Says that clocks differ, where a peer's certificate shows it: nothing else would, and signed URLs, schedules and logs go wrong with a clock. Used by
- * host.ts.
+ * Says that clocks differ, where a peer's certificate shows it: nothing else would, and signed URLs,
+ * schedules and logs go wrong with a clock. Used by host.ts.
  */
 
 import { addressOf } from '../limits/remote-address.ts'

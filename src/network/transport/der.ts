@@ -1,6 +1,6 @@
 /**
- * The little DER (ITU-T X.690) that a certificate needs: writing nested values, and walking received ones without believing a length.
- * Used by tls-certificate.ts.
+ * The little DER (ITU-T X.690) that a certificate needs: writing nested values, and walking received ones
+ * without believing a length. Used by tls-certificate.ts.
  */
 
 import { concatBytes } from '../../util/bytes.ts'

@@ -1,10 +1,11 @@
 /**
- * What libp2p's stream interface does not say: how bytes pass between TLS socket, multiplexer and link without being allocated anew, and
- * which of them are urgent.
+ * What libp2p's stream interface does not say: how bytes pass between TLS socket, multiplexer and peer stream
+ * without being allocated anew, and which of them are urgent.
  *
- * In, bytes that are taken at once come as views of one buffer that is read into again and again; the one copy is the one into the piece.
- * Without a taker everything goes the usual way, as 'message' events that own their bytes. Out, the sender learns when its buffer is free.
- * Implemented by TlsConnection and YamuxStream, used by YamuxMuxer and StreamLink; any other stream or connection does without.
+ * In, bytes that are taken at once come as views of one buffer that is read into again and again; the one
+ * copy is the one into the piece. Without a taker everything goes the usual way, as 'message' events that own
+ * their bytes. Out, the sender learns when its buffer is free. Implemented by TlsConnection and YamuxStream,
+ * used by YamuxMuxer and Libp2pPeerStream; any other stream or connection does without.
  */
 
 export interface VolatileSource {
@@ -15,8 +16,8 @@ export interface VolatileSource {
 /** Something that knows when what was sent is not kept any more: it has been encrypted, or copied. */
 export interface ReleasingSink {
   /**
-   * Calls back, perhaps at once, when nothing that was sent before is referred to any more; never when the connection ends first. False:
-   * cannot tell, and will not call.
+   * Calls back, perhaps at once, when nothing that was sent before is referred to any more; never when the
+   * connection ends first. False: cannot tell, and will not call.
    */
   whenReleased(callback: () => void): boolean
 }

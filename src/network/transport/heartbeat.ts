@@ -1,11 +1,12 @@
 /**
  * Ends connections whose other end is gone without a word.
  *
- * libp2p's own monitor asks on every connection at the same moment, also where bytes come in all the time; each question is a stream with a
- * negotiation of its own. In a fleet of 32 with three connections for each pair of neighbours that was a quarter of all CPU. So: a question
- * only where nothing was heard for an interval, and never all at once; and connections that no link needs (DHT and gossip hold one to each of a
- * fleet) one after the other, {@link RESTING_PER_INTERVAL} in an interval however many there are. What a link's round trip is its hellos tell.
- * On the wire it is libp2p's ping. Created by host.ts.
+ * libp2p's own monitor asks on every connection at the same moment, also where bytes come in all the time;
+ * each question is a stream with a negotiation of its own. In a fleet of 32 with three connections for each
+ * pair of neighbours that was a quarter of all CPU. So: a question only where nothing was heard for an
+ * interval, and never all at once; and connections that no peer stream needs (DHT and gossip hold one to each
+ * of a fleet) one after the other, {@link RESTING_PER_INTERVAL} in an interval however many there are. What a
+ * peer stream's round trip is its hellos tell. On the wire it is libp2p's ping. Created by host.ts.
  */
 
 import type { Connection } from '@libp2p/interface'
@@ -18,7 +19,10 @@ const RESTING_PER_INTERVAL = 4
 
 export interface HeartbeatInit {
   connections(): Connection[]
-  /** When something that counts as a sign of life came, on the clock of `performance.now()`; undefined: it has no link. Infinity: never ask. */
+  /**
+   * When something that counts as a sign of life came, on the clock of `performance.now()`; undefined: it has
+   * no peer stream. Infinity: never ask.
+   */
   heardMs(connection: Connection): number | undefined
   log(line: string): void
   /** A connection that is silent for longer is asked. */
@@ -32,7 +36,7 @@ export class Heartbeat {
   /** When to look at a connection again. */
   readonly #dueMs = new WeakMap<Connection, number>()
   readonly #asking = new WeakSet<Connection>()
-  /** No connection without a link is asked before. */
+  /** No connection without a peer stream is asked before. */
   #nextRestingMs = 0
   readonly #timer: NodeJS.Timeout
 

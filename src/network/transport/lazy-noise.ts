@@ -1,6 +1,7 @@
 /**
- * libp2p's noise, whose module is loaded with the first connection that needs it: among our nodes TLS carries all, and noise with its curves in
- * JavaScript was a twentieth of what a node does until it listens. Used by host.ts.
+ * libp2p's noise, whose module is loaded with the first connection that needs it: among our nodes TLS carries
+ * all, and noise with its curves in JavaScript was a twentieth of what a node does until it listens. Used by
+ * host.ts.
  */
 
 import type { NoiseComponents } from '@chainsafe/libp2p-noise'
@@ -13,7 +14,7 @@ import {
 } from '@libp2p/interface'
 
 /** The encrypter's factory, for `connectionEncrypters`. */
-export function lateNoise(): (components: NoiseComponents) => ConnectionEncrypter {
+export function lazyNoise(): (components: NoiseComponents) => ConnectionEncrypter {
   return components => new LateNoise(components)
 }
 

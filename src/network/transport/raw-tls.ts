@@ -1,9 +1,10 @@
 /**
  * libp2p's TLS 1.3 put directly on the TCP socket.
  *
- * The stock encrypter wraps the connection in a JavaScript stream and gives that to TLS, which costs more than the encryption itself. On
- * the wire nothing differs: either side may be stock. Where the connection is not a TCP socket, or libp2p's internals are not what they
- * were (the socket is a private field), the stock encrypter does it, with a line in the log. Used by host.ts.
+ * The stock encrypter wraps the connection in a JavaScript stream and gives that to TLS, which costs more
+ * than the encryption itself. On the wire nothing differs: either side may be stock. Where the connection is
+ * not a TCP socket, or libp2p's internals are not what they were (the socket is a private field), the stock
+ * encrypter does it, with a line in the log. Used by host.ts.
  */
 
 import { constants } from 'node:crypto'
@@ -109,7 +110,8 @@ class RawTls implements ConnectionEncrypter {
     setLowDelay(socket, true)
     const muxers = options.skipStreamMuxerNegotiation === true ? new Map() : this.#components.upgrader.getStreamMuxers()
     const tls = isServer ? serverSide(socket, secureContext, muxers) : clientSide(socket, secureContext, muxers)
-    // Closing the socket underneath a live TLS wrap crashes Node (a segmentation fault): from here on TLS closes it.
+    // Closing the socket underneath a live TLS wrap crashes Node (a segmentation fault): from here on TLS
+    // closes it.
     connection.sendReset = () => tls.destroy()
     try {
       await handshake(tls, connection, options.signal)
@@ -148,12 +150,14 @@ class RawTls implements ConnectionEncrypter {
     const certificate = await createCertificate(this.#components.privateKey)
     return createSecureContext({
       ...certificate,
-      // None: certificates are self-signed. Without this line Node parses the 140 of the web, 10 ms at every start.
+      // None: certificates are self-signed. Without this line Node parses the 140 of the web, 10 ms at every
+      // start.
       ca: [],
       minVersion: 'TLSv1.3',
       maxVersion: 'TLSv1.3',
       ciphers: CIPHERS,
-      // Each handshake is a whole one: a resumed session would count for a peer without its key, and Node cannot resume those with client certificates.
+      // Each handshake is a whole one: a resumed session would count for a peer without its key, and Node
+      // cannot resume those with client certificates.
       secureOptions: constants.SSL_OP_NO_TICKET,
       honorCipherOrder: true
     })
@@ -194,7 +198,10 @@ function clientSide(socket: Socket, secureContext: SecureContext, muxers: Map<st
   return connect({ socket, secureContext, rejectUnauthorized: false, ALPNProtocols: [...muxers.keys(), ALPN_PLAIN] })
 }
 
-/** Resolves when the handshake is done. The listeners for 'error' and 'close' that outlive it are the connection's. */
+/**
+ * Resolves when the handshake is done. The listeners for 'error' and 'close' that outlive it are the
+ * connection's.
+ */
 function handshake(tls: TLSSocket, connection: MessageStream, signal: AbortSignal | undefined): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onSecure = () => resolve()

@@ -1,7 +1,8 @@
 /**
- * Marks a TCP socket's packets as small and waited for. Linux' own queue (pfifo_fast) and many routers send marked packets before others, as they
- * do for a shell's keystrokes; where nobody looks at the mark nothing changes. Used by raw-tls.ts and tls-connection.ts:
- * other connections cannot take the mark back when they carry pieces.
+ * Marks a TCP socket's packets as small and waited for. Linux' own queue (pfifo_fast) and many routers send
+ * marked packets before others, as they do for a shell's keystrokes; where nobody looks at the mark nothing
+ * changes. Used by raw-tls.ts and tls-connection.ts: other connections cannot take the mark back when they
+ * carry pieces.
  */
 
 import type { Socket } from 'node:net'
@@ -10,7 +11,10 @@ import type { Socket } from 'node:net'
 const LOW_DELAY = 0x10
 const NORMAL = 0
 
-/** Marks what is sent from now on, or no longer does. Does nothing where the system or Node cannot (before Node 24). */
+/**
+ * Marks what is sent from now on, or no longer does. Does nothing where the system or Node cannot (before
+ * Node 24).
+ */
 export function setLowDelay(socket: Socket, isLowDelay: boolean): void {
   try {
     socket.setTypeOfService?.(isLowDelay ? LOW_DELAY : NORMAL)

@@ -1,10 +1,11 @@
 /**
- * The certificates of libp2p's TLS handshake (github.com/libp2p/specs, tls/tls.md): self-signed, with an extension that carries the peer's public
- * key and its signature over the certificate's key.
+ * The certificates of libp2p's TLS handshake (github.com/libp2p/specs, tls/tls.md): self-signed, with an
+ * extension that carries the peer's public key and its signature over the certificate's key.
  *
- * Made by hand in DER and checked with Node's own X.509: the usual library route loads a dozen packages at start and takes tens of
- * milliseconds per connection. One certificate serves all connections of a host, which the specification allows; its key never leaves memory.
- * Everything in a received certificate is hostile until checked. Called by raw-tls.ts.
+ * Made by hand in DER and checked with Node's own X.509: the usual library route loads a dozen packages at
+ * start and takes tens of milliseconds per connection. One certificate serves all connections of a host,
+ * which the specification allows; its key never leaves memory. Everything in a received certificate is
+ * hostile until checked. Called by raw-tls.ts.
  */
 
 import { generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto'
@@ -24,7 +25,10 @@ const SIGNATURE_PREFIX = encodeUtf8('libp2p-tls-handshake:')
 const VALIDITY_MS = 100 * 365 * 86_400_000
 /** Clocks differ; stock peers take the dates at their word. */
 const BACKDATE_MS = 86_400_000
-/** A certificate that begins later than by our clock now is taken all the same when it is no more than this: who it names does not hang on a date. */
+/**
+ * A certificate that begins later than by our clock now is taken all the same when it is no more than this:
+ * who it names does not hang on a date.
+ */
 const MAX_CLOCK_DIFFERENCE_MS = 3 * 86_400_000
 /** Longest certificate looked at, in bytes. A valid one is below 1 KiB but for RSA peers. */
 const MAX_CERTIFICATE_BYTES = 8 * 1024
@@ -79,8 +83,9 @@ function serialNumber(): Uint8Array {
 }
 
 /**
- * Whom a certificate vouches for. Throws when it vouches for nobody: malformed, out of date, not self-signed, or not signed by that peer.
- * `onClockDifference` hears when it begins, or ended, at another time by our clock than can be, by at least how many milliseconds.
+ * Whom a certificate vouches for. Throws when it vouches for nobody: malformed, out of date, not self-signed,
+ * or not signed by that peer. `onClockDifference` hears when it begins, or ended, at another time by our
+ * clock than can be, by at least how many milliseconds.
  */
 export async function verifyCertificate(
   raw: Uint8Array,

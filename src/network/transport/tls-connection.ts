@@ -1,8 +1,9 @@
 /**
  * The decrypted side of a TLS socket as libp2p's stream: what the muxer reads from and writes to.
  *
- * Invariants: everything sent goes to the socket at once and in order, the buffers of one send as one write (so header and payload share
- * records and system calls); `send` answers false while the socket is full, and 'drain' follows. Made by raw-tls.ts.
+ * Invariants: everything sent goes to the socket at once and in order, the buffers of one send as one write
+ * (so header and payload share records and system calls); `send` answers false while the socket is full, and
+ * 'drain' follows. Made by raw-tls.ts.
  */
 
 import { once } from 'node:events'
@@ -150,8 +151,9 @@ export class TlsConnection extends AbstractMessageStream implements VolatileSour
 }
 
 /**
- * Reads into the same buffer again and again, as `net.connect` can with its `onread` option. A TLS socket over a socket that exists
- * already ignores that option, so this sets what the option would have set. False, and nothing changed, where Node's internals are not as expected.
+ * Reads into the same buffer again and again, as `net.connect` can with its `onread` option. A TLS socket
+ * over a socket that exists already ignores that option, so this sets what the option would have set. False,
+ * and nothing changed, where Node's internals are not as expected.
  */
 function readIntoOneBuffer(socket: TLSSocket, onChunk: (chunk: Uint8Array) => void): boolean {
   const fields = new Map(Object.getOwnPropertySymbols(socket).map(symbol => [symbol.description, symbol]))

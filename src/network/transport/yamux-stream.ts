@@ -59,7 +59,10 @@ export class YamuxStream extends AbstractStream implements VolatileSource, Relea
 
   // ---- in ----
 
-  /** A data frame of this many bytes begins. Throws when the window does not allow it, which ends the connection. */
+  /**
+   * A data frame of this many bytes begins. Throws when the window does not allow it, which ends the
+   * connection.
+   */
   reserve(bytes: number): void {
     if (bytes > this.#windowLeft) throw new ProtocolError(`yamux: ${bytes} bytes where ${this.#windowLeft} may come`)
     this.#windowLeft -= bytes

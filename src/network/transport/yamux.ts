@@ -1,15 +1,16 @@
 /**
- * Yamux (github.com/hashicorp/yamux/blob/master/spec.md) for connections that carry pieces: the same wire as everybody's, faster and bounded.
+ * Yamux (github.com/hashicorp/yamux/blob/master/spec.md) for connections that carry pieces: the same wire as
+ * everybody's, faster and bounded.
  *
  * What differs from the stock module, all within the specification:
- * - A frame's payload is passed on as it arrives. The stock decoder gathers the whole frame first, before it compares the frame's length
- *   with the window: a header alone could make it hold 4 GiB.
- * - The window is renewed when half of it is used up, not after every frame, and only for bytes that somebody took: a stream that nobody
- *   reads holds one window and no more.
+ * - A frame's payload is passed on as it arrives. The stock decoder gathers the whole frame first, before it
+ *   compares the frame's length with the window: a header alone could make it hold 4 GiB.
+ * - The window is renewed when half of it is used up, not after every frame, and only for bytes that somebody
+ *   took: a stream that nobody reads holds one window and no more.
  * - Header and payload leave in one send, which TlsConnection writes as one.
  * - Answers to pings and refusals to a peer that does not read are bounded.
- * - A stream that a peer opens costs nothing before its first byte: nobody hears of it. A peer that opens streams, or pings, faster than any use asks
- *   for, or opens and resets them, is told to go away.
+ * - A stream that a peer opens costs nothing before its first byte: nobody hears of it. A peer that opens
+ *   streams, or pings, faster than any use asks for, or opens and resets them, is told to go away.
  *
  * Used by host.ts.
  */
@@ -36,7 +37,8 @@ const HEADER_BYTES = 12
 const GO_AWAY = { normal: 0, protocolError: 1, internalError: 2 } as const
 
 /**
- * Streams opened by a peer, and pings: a link for each of {@link YamuxOptions.maxInboundStreams} roots at once, then what a busy DHT asks. Each costs 0.2 ms.
+ * Streams opened by a peer, and pings: a peer stream for each of {@link YamuxOptions.maxInboundStreams} roots
+ * at once, then what a busy DHT asks. Each costs 0.2 ms.
  */
 const OPENED = { perSecond: 256, burst: 1024 }
 /** Streams that it opened and reset, or that were too many: hardly any in honest use. */
@@ -48,7 +50,10 @@ const MAX_BLOCKED_CONTROL_BYTES = 64 * 1024
 export interface YamuxOptions {
   readonly maxInboundStreams: number
   readonly maxOutboundStreams: number
-  /** Largest receive window of a stream; never more than what the stream may hold unread. Raised: fills longer links. */
+  /**
+   * Largest receive window of a stream; never more than what the stream may hold unread. Raised: fills longer
+   * lines.
+   */
   readonly maxWindowBytes: number
   /** A stream that holds more unsent than this is aborted. */
   readonly maxWriteBufferBytes: number
@@ -82,7 +87,10 @@ class YamuxMuxer extends AbstractStreamMuxer<YamuxStream> {
   readonly #head = new Uint8Array(HEADER_BYTES)
   readonly #headView = new DataView(this.#head.buffer)
   #headBytes = 0
-  /** Payload of the data frame under way that has not come yet, and whose it is (undefined: of a stream that is gone). */
+  /**
+   * Payload of the data frame under way that has not come yet, and whose it is (undefined: of a stream that
+   * is gone).
+   */
   #payloadBytes = 0
   #payloadStream: YamuxStream | undefined
   #payloadFlags = 0

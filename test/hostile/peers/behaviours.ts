@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { base58btc } from 'multiformats/bases/base58'
-import type { PeerLink } from '../../../src/network/types.ts'
+import type { PeerStream } from '../../../src/network/types.ts'
 import {
   type KeeperEntry,
   MAX_KEEPERS_PER_MESSAGE,
@@ -23,7 +23,7 @@ const ED25519_ID_HEAD = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20]
 type ListOfPieces = Extract<Message, { pieces: number[] }>
 
 /** Says it in as many messages as it takes. */
-function sayOfAll(link: PeerLink, peer: HostilePeer, message: (pieces: number[]) => ListOfPieces): void {
+function sayOfAll(link: PeerStream, peer: HostilePeer, message: (pieces: number[]) => ListOfPieces): void {
   for (let from = 0; from < peer.everyPiece.length; from += MAX_PIECES_PER_MESSAGE) {
     link.send(message(peer.everyPiece.slice(from, from + MAX_PIECES_PER_MESSAGE)))
   }
@@ -33,7 +33,7 @@ const askUrgently = (pieces: number[]): ListOfPieces => ({ type: 'request', piec
 const offer = (pieces: number[]): ListOfPieces => ({ type: 'offer', pieces })
 const taking = (pieces: number[]): ListOfPieces => ({ type: 'taking', pieces })
 
-function reject(link: PeerLink, pieces: number[], reason: RejectReason): void {
+function reject(link: PeerStream, pieces: number[], reason: RejectReason): void {
   link.send({ type: 'reject', pieces, reason })
 }
 
@@ -44,7 +44,7 @@ const takesAndKeepsSilent: Behaviour = {
   }
 }
 
-async function dribble(link: PeerLink, pieces: readonly number[], peer: HostilePeer): Promise<void> {
+async function dribble(link: PeerStream, pieces: readonly number[], peer: HostilePeer): Promise<void> {
   for (const piece of pieces) {
     await sleep(DRIBBLE_MS)
     const data = await peer.bytesOf(piece)

@@ -10,18 +10,18 @@ import type { Geometry } from '../../../src/content/geometry.ts'
 import type { Manifest } from '../../../src/content/manifest.ts'
 import { encodePieceList, geometryOf } from '../../../src/content/piece-list.ts'
 import { createHost } from '../../../src/network/host.ts'
-import type { Host, PeerLink, SwarmListener } from '../../../src/network/types.ts'
+import type { Host, PeerStream, SwarmListener } from '../../../src/network/types.ts'
 import { decodeHex } from '../../../src/util/bytes.ts'
 import { type Message, WIRE_VERSION } from '../../../src/wire/messages.ts'
 
 /** What a hostile peer does; each part is optional. The peer itself only connects. */
 export interface Behaviour {
   /** A stream is open, and our bitfield is sent: say what you like. */
-  readonly onOpen?: (link: PeerLink, peer: HostilePeer) => void
-  readonly onMessage?: (link: PeerLink, message: Message, peer: HostilePeer) => void
-  readonly onPiece?: (link: PeerLink, piece: number, peer: HostilePeer) => void
+  readonly onOpen?: (link: PeerStream, peer: HostilePeer) => void
+  readonly onMessage?: (link: PeerStream, message: Message, peer: HostilePeer) => void
+  readonly onPiece?: (link: PeerStream, piece: number, peer: HostilePeer) => void
   /** What is said again and again, to every neighbour. */
-  readonly onTick?: (link: PeerLink, peer: HostilePeer, round: number) => void
+  readonly onTick?: (link: PeerStream, peer: HostilePeer, round: number) => void
   /** Whether it says that it has every piece. @default false */
   readonly claimsAll?: boolean
   /** Whether it takes a new identity when a neighbour drops it, or gives it nothing. @default false */
@@ -49,7 +49,7 @@ export class HostilePeer {
   readonly everyPiece: readonly number[]
   readonly #init: HostilePeerInit
   readonly #behaviour: Behaviour
-  readonly #links = new Set<PeerLink>()
+  readonly #links = new Set<PeerStream>()
   readonly #dialled = new Set<string>()
   #host: Host | undefined
   #stopListening = (): void => {}
@@ -119,12 +119,12 @@ export class HostilePeer {
       hello: { type: 'hello', version: WIRE_VERSION, pieceCount: this.geometry.pieceCount, labels },
       maxPieceBytes: this.geometry.pieceLength,
       accepts: () => true,
-      onLink: link => this.#open(link),
+      onPeerStream: link => this.#open(link),
       pieceList: () => pieceList
     }
   }
 
-  #open(link: PeerLink): void {
+  #open(link: PeerStream): void {
     if (this.#links.has(link)) return
     this.#links.add(link)
     const { claimsAll, comesBack, onOpen, onMessage, onPiece } = this.#behaviour

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { peerDiscoverySymbol } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
 import { dhtKey } from '../../../src/content/dht-key.ts'
-import { type DhtComponents, RestingDht } from '../../../src/network/discovery/on-demand-dht.ts'
+import { type DhtComponents, OnDemandDht } from '../../../src/network/discovery/on-demand-dht.ts'
 
 const KEY = dhtKey(new Uint8Array(32))
 
@@ -48,7 +48,7 @@ function setUp(serveAfterMs = 0) {
     modes.push(clientMode ? 'client' : 'server')
     return module
   }
-  const dht = new RestingDht(components, { protocol: '/kad', load, log: () => {}, serveAfterMs })
+  const dht = new OnDemandDht(components, { protocol: '/kad', load, log: () => {}, serveAfterMs })
   return {
     dht,
     answered,

@@ -1,4 +1,7 @@
-/** The table in memory in place of libp2p's peer store: the same answers and the same events as the stock one's, bounded. */
+/**
+ * The table in memory in place of libp2p's peer store: the same answers and the same events as the stock
+ * one's, bounded.
+ */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -110,13 +110,13 @@ describe('the doorkeeper', () => {
   function keeper(overrides: Partial<NetworkLimits> = {}) {
     const refusals = new Refusals(() => {})
     const connections = new Set<FakeConnection>()
-    const linked = new Set<string>()
+    const neighbours = new Set<string>()
     const door = new Doorkeeper({
       limits: { ...limits, ...overrides },
       maxConnections: 6,
       refusals,
       connectionCount: () => connections.size,
-      isLinked: peer => linked.has(peer)
+      isNeighbour: peer => neighbours.has(peer)
     })
     const knock = (host: string, bytesRead = 1) => {
       const connection = new FakeConnection(host, bytesRead)
@@ -128,7 +128,7 @@ describe('the doorkeeper', () => {
     }
     const upgrade = (connection: FakeConnection | undefined, peer: string) =>
       door.handleUpgraded(connection as unknown as MultiaddrConnection, peer)
-    return { refusals, linked, knock, upgrade }
+    return { refusals, neighbours, knock, upgrade }
   }
 
   it('lets the oldest silent connection of an address give way to its next, and refuses it when none is silent', () => {
@@ -152,20 +152,20 @@ describe('the doorkeeper', () => {
     assert.equal(busy[1]?.abortedWith, undefined)
   })
 
-  it('closes a connection of the busiest address when there are too many, but none that carries a link', () => {
-    const { knock, upgrade, linked } = keeper()
+  it('closes a connection of the busiest address when there are too many, but none that carries a peer stream', () => {
+    const { knock, upgrade, neighbours } = keeper()
     const busy = ['a', 'b', 'c', 'd'].map(peer => {
       const connection = knock('203.0.113.1')
       upgrade(connection, peer)
       return connection
     })
     assert.equal(knock('203.0.113.1'), undefined, 'no address has more than its share')
-    linked.add('a')
+    neighbours.add('a')
     for (const host of ['198.51.100.1', '198.51.100.2']) upgrade(knock(host), host)
     assert.ok(knock('198.51.100.3'))
     assert.equal(busy[0]?.abortedWith, undefined)
     assert.match(busy[1]?.abortedWith ?? '', /open/)
-    for (const peer of ['c', 'd']) linked.add(peer)
+    for (const peer of ['c', 'd']) neighbours.add(peer)
     assert.equal(knock('198.51.100.4'), undefined, 'whoever is no busier than others does not push them out')
   })
 

@@ -21,9 +21,9 @@ import {
   prove,
   rootKeyOf
 } from '../../../src/wire/handshake.ts'
-import { LANE_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../../../src/wire/messages.ts'
+import { PIECE_CONNECTION_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../../../src/wire/messages.ts'
 import { createStockNode, openStock } from '../stock-peer.ts'
-import { Arrivals, Hosts, listenerFor, RecordedLink, rootOf } from '../support.ts'
+import { Arrivals, Hosts, listenerFor, RecordedPeerStream, rootOf } from '../support.ts'
 
 const hosts = new Hosts()
 const nodes: Libp2p[] = []
@@ -34,7 +34,7 @@ afterEach(async () => {
 
 const ROOT = rootOf(11)
 const LABELS = { rack: 'rack-seven' }
-const PROTOCOLS = [PIECES_PROTOCOL, LANE_PROTOCOL, PIECE_LIST_PROTOCOL]
+const PROTOCOLS = [PIECES_PROTOCOL, PIECE_CONNECTION_PROTOCOL, PIECE_LIST_PROTOCOL]
 
 async function stock(): Promise<Libp2p> {
   const node = await createStockNode('both')
@@ -76,16 +76,16 @@ describe('a stranger that opens a stream', () => {
       const node = await stock()
       const answers: string[] = []
       for (const root of [ROOT, rootOf(12)]) {
-        // A lane's connection ends with it.
+        // A piece connection's connection ends with it.
         const connection = await node.dial(multiaddr(address), { force: true })
         const stream = await connection.newStream(protocol)
         stream.send(openFrame(root))
         answers.push((await everything(stream)).toString('latin1'))
       }
       assert.equal(answers[0], answers[1])
-      const reason = protocol === LANE_PROTOCOL ? 'no link' : 'unknown root'
+      const reason = protocol === PIECE_CONNECTION_PROTOCOL ? 'no link' : 'unknown root'
       assert.equal(answers[0], Buffer.from(encodeMessage({ type: 'goodbye', reason })).toString('latin1'))
-      assert.equal(listener.links.all.length, 0)
+      assert.equal(listener.peerStreams.all.length, 0)
     })
   }
 
@@ -102,7 +102,7 @@ describe('a stranger that opens a stream', () => {
       assert.equal(said[4], FRAME_TYPES.goodbye)
       assert.equal(said.indexOf('rack'), -1)
     }
-    assert.equal(listener.links.all.length, 0)
+    assert.equal(listener.peerStreams.all.length, 0)
   })
 
   it('does not speak a protocol that names the root: older versions are not answered', async () => {
@@ -175,8 +175,8 @@ describe('a member', () => {
     const theirs = await openStock(node, address)
     theirs.hello(ROOT)
     await theirs.proven.until(1, 'answer')
-    const [ours] = await listener.links.until(1, 'link')
-    assert.equal(ours?.link.hello.pieceCount, 64)
+    const [ours] = await listener.peerStreams.until(1, 'link')
+    assert.equal(ours?.peerStream.hello.pieceCount, 64)
     assert.deepEqual((await theirs.arrived.until(1, 'hello'))[0], listener.hello)
 
     const silent = await openStock(node, address)
@@ -193,8 +193,8 @@ describe('a member', () => {
       const list = await other.fetchPieceList(host.peer, host.addresses(), ROOT, 20_000)
       assert.deepEqual(list, new Uint8Array(10_000).fill(0x5a))
       await assert.rejects(other.fetchPieceList(host.peer, [], rootOf(12), 20_000), NotFoundError)
-      const link = new RecordedLink(await other.connect(host.peer, [], listenerFor(ROOT)))
-      assert.deepEqual(link.link.hello.labels, LABELS)
+      const peerStream = new RecordedPeerStream(await other.connect(host.peer, [], listenerFor(ROOT)))
+      assert.deepEqual(peerStream.peerStream.hello.labels, LABELS)
     }
   })
 })
@@ -233,7 +233,7 @@ describe('a proof', () => {
   it('is of no use on another protocol, and a confirmation not twice', () => {
     const opening = new OpeningHandshake(KEY, parties('a', 'b'))
     const open = frameOf<Open>(opening.open)
-    assert.equal(AnsweringHandshake.of(open, KEY, parties('b', 'a', undefined, LANE_PROTOCOL)), undefined)
+    assert.equal(AnsweringHandshake.of(open, KEY, parties('b', 'a', undefined, PIECE_CONNECTION_PROTOCOL)), undefined)
     const first = AnsweringHandshake.of(open, KEY, parties('b', 'a'))
     const second = AnsweringHandshake.of(open, KEY, parties('b', 'a'))
     assert.ok(first && second)

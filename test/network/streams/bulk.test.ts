@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { afterEach, describe, it } from 'node:test'
-import type { HostOptions, PeerLink } from '../../../src/network/types.ts'
+import type { HostOptions, PeerStream } from '../../../src/network/types.ts'
 import type { BufferPool } from '../../../src/util/buffer-pool.ts'
 import { Hosts, listenerFor, rootOf } from '../support.ts'
 
@@ -24,10 +24,10 @@ function fill(piece: number, data: Uint8Array): Uint8Array {
 }
 
 /**
- * Serves what is asked for and gets every piece, {@link DEPTH} at a time; resolves when all were intact, with how many of the sent
- * buffers came back by then.
+ * Serves what is asked for and gets every piece, {@link DEPTH} at a time; resolves when all were intact, with
+ * how many of the sent buffers came back by then.
  */
-function trade(link: PeerLink, buffers: BufferPool): Promise<number> {
+function trade(peerStream: PeerStream, buffers: BufferPool): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   let released = 0
   const expected = new Uint8Array(PIECE_BYTES)
@@ -36,14 +36,14 @@ function trade(link: PeerLink, buffers: BufferPool): Promise<number> {
   const requestMore = () => {
     const pieces: number[] = []
     while (next < PIECES && next - received < DEPTH) pieces.push(next++)
-    if (pieces.length > 0) link.send({ type: 'request', pieces, urgent: false })
+    if (pieces.length > 0) peerStream.send({ type: 'request', pieces, urgent: false })
   }
-  link.start({
+  peerStream.start({
     onMessage: message => {
       if (message.type !== 'request') return
       for (const piece of message.pieces) {
         const data = fill(piece, buffers.take(PIECE_BYTES))
-        link.sendPiece({ piece, bytes: PIECE_BYTES }, data).then(isReleased => {
+        peerStream.sendPiece({ piece, bytes: PIECE_BYTES }, data).then(isReleased => {
           // Scribbled over before it is used again: whoever still sends from it is found out.
           if (!isReleased) return
           released++
@@ -77,9 +77,11 @@ describe('pieces in bulk, both ways at once, in buffers that are used again', ()
       const a = await hosts.create(left)
       const b = await hosts.create(right)
       const theirs = Promise.withResolvers<number>()
-      b.listen(listenerFor(ROOT, { onLink: link => trade(link, b.buffers).then(theirs.resolve, theirs.reject) }))
-      const link = await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
-      const [ours] = await Promise.all([trade(link, a.buffers), theirs.promise])
+      b.listen(
+        listenerFor(ROOT, { onPeerStream: peerStream => trade(peerStream, b.buffers).then(theirs.resolve, theirs.reject) })
+      )
+      const peerStream = await a.connect(b.peer, b.addresses(), listenerFor(ROOT))
+      const [ours] = await Promise.all([trade(peerStream, a.buffers), theirs.promise])
       assert.equal(ours > 0, name.startsWith('tls') || name.startsWith('fast'))
     })
   }

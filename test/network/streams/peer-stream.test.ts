@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Connection } from '@libp2p/interface'
 import { streamPair } from '@libp2p/utils'
-import { StreamLink } from '../../../src/network/streams/peer-stream.ts'
+import { Libp2pPeerStream } from '../../../src/network/streams/peer-stream.ts'
 import { BufferPool } from '../../../src/util/buffer-pool.ts'
 
-test('A link on a stream that has ended already tells its end once, after whoever made it has it', async () => {
+test('A peer stream on a stream that has ended already tells its end once, after whoever made it has it', async () => {
   const [stream] = await streamPair()
   stream.abort(new Error('the other side went away'))
   const ended: string[] = []
-  const link: StreamLink = new StreamLink({
+  const peerStream: Libp2pPeerStream = new Libp2pPeerStream({
     stream,
     connection: { remotePeer: 'somebody', remoteAddr: '/ip4/127.0.0.1/tcp/1' } as unknown as Connection,
     initiator: true,
@@ -17,9 +17,9 @@ test('A link on a stream that has ended already tells its end once, after whoeve
     log: () => {},
     onHandshake: () => assert.fail('no handshake can come'),
     onHello: () => assert.fail('no hello can come'),
-    openLane: () => assert.fail('nobody asks for a lane'),
+    openPieceConnection: () => assert.fail('nobody asks for a piece connection'),
     onEnd: reason => {
-      assert.equal(link.isEnded, true)
+      assert.equal(peerStream.isEnded, true)
       ended.push(reason)
     }
   })

@@ -3,13 +3,15 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
 import type { Libp2p } from 'libp2p'
-import { createStockNode, openStock, openStockLane, type StockStream } from '../stock-peer.ts'
-import { Hosts, listenerFor, RecordedLink, rootOf, until } from '../support.ts'
+import { createStockNode, openStock, openStockPieceConnection, type StockStream } from '../stock-peer.ts'
+import { Hosts, listenerFor, RecordedPeerStream, rootOf, until } from '../support.ts'
 
 const ROOT = rootOf(5)
 const PIECE = new Uint8Array(200_000).fill(7)
 
-/** Passes connections on to a port, in the order in which they come, and can hold up what one of them brings. */
+/**
+ * Passes connections on to a port, in the order in which they come, and can hold up what one of them brings.
+ */
 class Relay {
   readonly server: Server
   /** Bytes passed on towards the port, by connection. */
@@ -72,8 +74,11 @@ afterEach(async () => {
   await Promise.all(nodes.splice(0).map(node => node.stop()))
 })
 
-/** A link whose first side dialled through the relay and has its lane there too, as the relay's second connection. */
-async function separated(): Promise<{ left: RecordedLink; right: RecordedLink; relay: Relay }> {
+/**
+ * A peer stream whose first side dialled through the relay and has its piece connection there too, as the
+ * relay's second connection.
+ */
+async function separated(): Promise<{ left: RecordedPeerStream; right: RecordedPeerStream; relay: Relay }> {
   const a = await hosts.create()
   const b = await hosts.create()
   const listener = listenerFor(ROOT)
@@ -84,88 +89,92 @@ async function separated(): Promise<{ left: RecordedLink; right: RecordedLink; r
   relay.server.listen(0, '127.0.0.1')
   await once(relay.server, 'listening')
   const { port } = relay.server.address() as AddressInfo
-  const left = new RecordedLink(await a.connect(b.peer, [`/ip4/127.0.0.1/tcp/${port}`], listenerFor(ROOT)))
-  const [right] = await listener.links.until(1, 'link')
+  const left = new RecordedPeerStream(await a.connect(b.peer, [`/ip4/127.0.0.1/tcp/${port}`], listenerFor(ROOT)))
+  const [right] = await listener.peerStreams.until(1, 'link')
   assert.ok(right)
-  assert.equal(left.link.hasLane, false)
-  assert.equal(await left.link.separatePieces(), true)
-  assert.ok(left.link.hasLane)
+  assert.equal(left.peerStream.hasPieceConnection, false)
+  assert.equal(await left.peerStream.separatePieces(), true)
+  assert.ok(left.peerStream.hasPieceConnection)
   assert.equal(relay.bytes.length, 2)
   return { left, right, relay }
 }
 
-describe('a lane', () => {
+describe('a piece connection', () => {
   it('carries the pieces of the side that opened it, and messages do not wait behind them', async () => {
     const { left, right, relay } = await separated()
-    assert.equal(await left.link.separatePieces(), true, 'one is enough')
+    assert.equal(await left.peerStream.separatePieces(), true, 'one is enough')
     assert.equal(relay.bytes.length, 2)
-    assert.equal(right.link.hasLane, false)
-    right.link.send({ type: 'request', pieces: [1], urgent: false })
+    assert.equal(right.peerStream.hasPieceConnection, false)
+    right.peerStream.send({ type: 'request', pieces: [1], urgent: false })
     await left.messages.until(1, 'request')
     const before = [...relay.bytes]
     relay.hold(1)
-    void left.link.sendPiece({ piece: 1, bytes: PIECE.byteLength }, PIECE)
-    left.link.send({ type: 'have', pieces: [2] })
+    void left.peerStream.sendPiece({ piece: 1, bytes: PIECE.byteLength }, PIECE)
+    left.peerStream.send({ type: 'have', pieces: [2] })
     assert.deepEqual(await right.messages.until(1, 'message'), [{ type: 'have', pieces: [2] }])
     assert.equal(right.pieces.all.length, 0)
     relay.release(1)
     const [piece] = await right.pieces.until(1, 'piece')
     assert.deepEqual(new Uint8Array(piece?.data ?? []), PIECE)
-    const [onLink, onLane] = relay.bytes.map((bytes, index) => bytes - (before[index] as number))
-    assert.ok((onLane as number) > PIECE.byteLength, `${onLane} bytes on the lane`)
-    assert.ok((onLink as number) < PIECE.byteLength / 10, `${onLink} bytes beside it`)
-    assert.ok(left.link.bytesOut > PIECE.byteLength)
-    assert.ok(right.link.bytesIn > PIECE.byteLength)
+    const [onPeerStream, onPieceConnection] = relay.bytes.map((bytes, index) => bytes - (before[index] as number))
+    assert.ok((onPieceConnection as number) > PIECE.byteLength, `${onPieceConnection} bytes on the lane`)
+    assert.ok((onPeerStream as number) < PIECE.byteLength / 10, `${onPeerStream} bytes beside it`)
+    assert.ok(left.peerStream.bytesOut > PIECE.byteLength)
+    assert.ok(right.peerStream.bytesIn > PIECE.byteLength)
   })
 
   it('may be opened by both sides, each for its own pieces', async () => {
     const { left, right } = await separated()
-    assert.equal(await right.link.separatePieces(), true)
+    assert.equal(await right.peerStream.separatePieces(), true)
     for (const [from, to] of [
       [left, right],
       [right, left]
     ] as const) {
-      to.link.send({ type: 'request', pieces: [3], urgent: false })
+      to.peerStream.send({ type: 'request', pieces: [3], urgent: false })
       await from.messages.until(1, 'request')
-      void from.link.sendPiece({ piece: 3, bytes: PIECE.byteLength }, PIECE)
+      void from.peerStream.sendPiece({ piece: 3, bytes: PIECE.byteLength }, PIECE)
       assert.equal((await to.pieces.until(1, 'piece'))[0]?.header.piece, 3)
     }
   })
 
   it('brings what was sent before a goodbye, although the goodbye is faster', async () => {
     const { left, right, relay } = await separated()
-    right.link.send({ type: 'request', pieces: [1], urgent: false })
+    right.peerStream.send({ type: 'request', pieces: [1], urgent: false })
     await left.messages.until(1, 'request')
     relay.hold(1)
-    const sent = left.link.sendPiece({ piece: 1, bytes: PIECE.byteLength }, PIECE)
+    const sent = left.peerStream.sendPiece({ piece: 1, bytes: PIECE.byteLength }, PIECE)
     await sent
-    left.link.send({ type: 'have', pieces: [9] })
-    left.link.close('done')
+    left.peerStream.send({ type: 'have', pieces: [9] })
+    left.peerStream.close('done')
     await left.closed.until(1, 'end')
     relay.release(1)
     assert.deepEqual(await right.closed.until(1, 'end'), ['done'])
     assert.equal(right.pieces.all.length, 1)
   })
 
-  it('ends its link when it is lost, as pieces were on their way', async () => {
+  it('ends its peer stream when it is lost, as pieces were on their way', async () => {
     const { left, right, relay } = await separated()
     relay.cut(1)
-    assert.match((await left.closed.until(1, 'end'))[0] ?? '', /lane/)
+    assert.match((await left.closed.until(1, 'end'))[0] ?? '', /piece connection/)
     await right.closed.until(1, 'end')
   })
 
   it('ends with its link', async () => {
     const { left, right, relay } = await separated()
-    right.link.close('enough')
+    right.peerStream.close('enough')
     assert.deepEqual(await left.closed.until(1, 'end'), ['enough'])
-    await until(() => relay.isClosed(1), 'the connection of the lane is closed')
+    await until(() => relay.isClosed(1), 'the connection of the piece connection is closed')
     assert.equal(relay.isClosed(0), false)
   })
 })
 
-describe('a lane that a peer opens', () => {
-  /** A stock peer's link to one of our hosts, and what it needs for a lane. */
-  async function linked(): Promise<{ ours: RecordedLink; theirs: StockStream; openLane(): Promise<StockStream> }> {
+describe('a piece connection that a peer opens', () => {
+  /** A stock peer's peer stream to one of our hosts, and what it needs for a piece connection. */
+  async function neighbours(): Promise<{
+    ours: RecordedPeerStream
+    theirs: StockStream
+    openPieceConnection(): Promise<StockStream>
+  }> {
     const host = await hosts.create()
     const node = await createStockNode('both')
     nodes.push(node)
@@ -174,55 +183,67 @@ describe('a lane that a peer opens', () => {
     const address = host.addresses()[0] as string
     const theirs = await openStock(node, address)
     theirs.hello(ROOT)
-    const [ours] = await listener.links.until(1, 'link')
+    const [ours] = await listener.peerStreams.until(1, 'link')
     assert.ok(ours)
     await theirs.arrived.until(1, 'hello')
-    return { ours, theirs, openLane: () => openStockLane(node, address) }
+    return { ours, theirs, openPieceConnection: () => openStockPieceConnection(node, address) }
   }
 
-  async function goodbyeOn(lane: StockStream): Promise<string> {
-    await lane.closed.until(1, 'end')
-    const last = lane.arrived.all.at(-1)
+  async function goodbyeOn(pieceConnection: StockStream): Promise<string> {
+    await pieceConnection.closed.until(1, 'end')
+    const last = pieceConnection.arrived.all.at(-1)
     return last?.type === 'goodbye' ? last.reason : `no goodbye but ${last?.type}`
   }
 
-  it('brings pieces that we asked for on the link', async () => {
-    const { ours, theirs, openLane } = await linked()
-    ours.link.send({ type: 'request', pieces: [4], urgent: false })
+  it('brings pieces that we asked for on the peer stream', async () => {
+    const { ours, theirs, openPieceConnection } = await neighbours()
+    ours.peerStream.send({ type: 'request', pieces: [4], urgent: false })
     await theirs.arrived.until(2, 'request')
-    const lane = await openLane()
-    lane.hello(ROOT)
-    await lane.proven.until(1, 'answer')
-    lane.piece(4, PIECE)
+    const pieceConnection = await openPieceConnection()
+    pieceConnection.hello(ROOT)
+    await pieceConnection.proven.until(1, 'answer')
+    pieceConnection.piece(4, PIECE)
     assert.equal((await ours.pieces.until(1, 'piece'))[0]?.header.piece, 4)
   })
 
-  it('is refused without a link for its root, and when there is one already; the link stays', async () => {
-    const { ours, openLane } = await linked()
-    const stranger = await openLane()
+  it('is refused without a peer stream for its root, and when there is one already; the peer stream stays', async () => {
+    const { ours, openPieceConnection } = await neighbours()
+    const stranger = await openPieceConnection()
     stranger.hello(rootOf(99))
     assert.equal(await goodbyeOn(stranger), 'no link')
-    const first = await openLane()
+    const first = await openPieceConnection()
     first.hello(ROOT)
     await first.proven.until(1, 'answer')
-    const second = await openLane()
+    const second = await openPieceConnection()
     second.hello(ROOT)
     assert.equal(await goodbyeOn(second), 'duplicate link')
     assert.deepEqual(ours.closed.all, [])
   })
 
   for (const [what, misbehave, reason] of [
-    ['a piece that was not requested', (lane: StockStream) => lane.piece(1, PIECE), /piece 1 was not requested/],
-    ['a message', (lane: StockStream) => lane.say({ type: 'have', pieces: [1] }), /have on a lane/],
-    ['garbage', (lane: StockStream) => lane.stream.send(new Uint8Array(100).fill(0xee)), /unknown frame type/]
+    [
+      'a piece that was not requested',
+      (pieceConnection: StockStream) => pieceConnection.piece(1, PIECE),
+      /piece 1 was not requested/
+    ],
+    [
+      'a message',
+      (pieceConnection: StockStream) => pieceConnection.say({ type: 'have', pieces: [1] }),
+      /have on a piece connection/
+    ],
+    [
+      'garbage',
+      (pieceConnection: StockStream) => pieceConnection.stream.send(new Uint8Array(100).fill(0xee)),
+      /unknown frame type/
+    ]
   ] as const) {
     it(`ends with its link when it brings ${what}`, async () => {
-      const { ours, openLane } = await linked()
-      const lane = await openLane()
-      lane.hello(ROOT)
-      await lane.proven.until(1, 'answer')
-      misbehave(lane)
-      assert.match(await goodbyeOn(lane), reason)
+      const { ours, openPieceConnection } = await neighbours()
+      const pieceConnection = await openPieceConnection()
+      pieceConnection.hello(ROOT)
+      await pieceConnection.proven.until(1, 'answer')
+      misbehave(pieceConnection)
+      assert.match(await goodbyeOn(pieceConnection), reason)
       assert.match((await ours.closed.until(1, 'end'))[0] ?? '', reason)
     })
   }

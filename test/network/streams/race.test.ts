@@ -2,68 +2,70 @@ import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
 import { NoPeersError } from '../../../src/errors.ts'
 import type { Host } from '../../../src/network/types.ts'
-import { Hosts, listenerFor, RecordedLink, rootOf, until } from '../support.ts'
+import { Hosts, listenerFor, RecordedPeerStream, rootOf, until } from '../support.ts'
 
 const hosts = new Hosts()
 afterEach(() => hosts.stop())
 
 const ROOT = rootOf(4)
 
-/** Adopts links as a node does: what `onLink` gave and what `connect` resolves with are one set. */
+/**
+ * Adopts peer streams as a node does: what `onPeerStream` gave and what `connect` resolves with are one set.
+ */
 function member(host: Host) {
   const listener = listenerFor(ROOT)
   host.listen(listener)
   const live = new Set<object>()
   const adopted = new Set<object>()
-  const adopt = (recorded: RecordedLink) => {
-    live.add(recorded.link)
-    if (recorded.closed.all.length > 0) live.delete(recorded.link)
+  const adopt = (recorded: RecordedPeerStream) => {
+    live.add(recorded.peerStream)
+    if (recorded.closed.all.length > 0) live.delete(recorded.peerStream)
   }
-  listener.onLink = link => {
-    adopted.add(link)
-    adopt(new RecordedLink(link, { onClose: () => live.delete(link) }))
+  listener.onPeerStream = peerStream => {
+    adopted.add(peerStream)
+    adopt(new RecordedPeerStream(peerStream, { onClose: () => live.delete(peerStream) }))
   }
   return {
     host,
     live,
     async connect(other: Host) {
-      const link = await host.connect(other.peer, other.addresses(), listener)
-      if (adopted.has(link)) return link
-      adopted.add(link)
-      adopt(new RecordedLink(link, { onClose: () => live.delete(link) }))
-      return link
+      const peerStream = await host.connect(other.peer, other.addresses(), listener)
+      if (adopted.has(peerStream)) return peerStream
+      adopted.add(peerStream)
+      adopt(new RecordedPeerStream(peerStream, { onClose: () => live.delete(peerStream) }))
+      return peerStream
     }
   }
 }
 
-describe('two peers that open links to each other at the same moment', () => {
-  it('end with exactly one link, the same at both ends, every time', async () => {
+describe('two peers that open peer streams to each other at the same moment', () => {
+  it('end with exactly one peer stream, the same at both ends, every time', async () => {
     const a = member(await hosts.create())
     const b = member(await hosts.create())
     for (let round = 0; round < 20; round++) {
       const [left, right] = await Promise.all([a.connect(b.host), b.connect(a.host)])
       assert.notEqual(left.initiator, right.initiator, 'both ends are of one stream')
-      await until(() => a.live.size === 1 && b.live.size === 1, 'one link at each end')
+      await until(() => a.live.size === 1 && b.live.size === 1, 'one peer stream at each end')
       assert.ok(a.live.has(left) && b.live.has(right))
       left.close('next round')
       await until(() => a.live.size === 0 && b.live.size === 0, 'none left')
     }
   })
 
-  it('share one attempt among callers, and give the standing link to later ones', async () => {
+  it('share one attempt among callers, and give the standing peer stream to later ones', async () => {
     const a = member(await hosts.create())
     const b = member(await hosts.create())
     const [first, second] = await Promise.all([a.connect(b.host), a.connect(b.host)])
     assert.equal(first, second)
     assert.equal(await a.connect(b.host), first)
-    await until(() => b.live.size === 1, 'one link at the other end')
+    await until(() => b.live.size === 1, 'one peer stream at the other end')
     const [theirs] = b.live
     assert.equal(await b.connect(a.host), theirs)
   })
 })
 
 describe('a banned peer', () => {
-  it('loses its link, is not dialled and not let in until the ban ends', async () => {
+  it('loses its peer stream, is not dialled and not let in until the ban ends', async () => {
     const a = member(await hosts.create())
     const b = member(await hosts.create())
     const left = await a.connect(b.host)
@@ -77,7 +79,7 @@ describe('a banned peer', () => {
   })
 })
 
-describe('a peer that came back while its old link still stood', () => {
+describe('a peer that came back while its old peer stream still stood', () => {
   it('replaces the old link', async () => {
     const stateDir = await import('node:fs/promises').then(fs => fs.mkdtemp('/tmp/swarm-test-'))
     const a = member(await hosts.create())

@@ -70,7 +70,7 @@ describe('the heartbeat', () => {
     assert.equal(connection.status, 'open')
   })
 
-  it('asks on those without a link one after the other, each in its turn, a few in an interval however many there are', async () => {
+  it('asks on those without a peer stream one after the other, each in its turn, a few in an interval however many there are', async () => {
     const asked: number[] = []
     const connections = Array.from({ length: 12 }, (_, index) => ({
       status: 'open',

@@ -1,8 +1,8 @@
 /**
- * What one link carries: a sender and a receiver, two processes on this machine, pieces from memory, each hashed on arrival, nothing
+ * What one peer stream carries: a sender and a receiver, two processes on this machine, pieces from memory, each hashed on arrival, nothing
  * on disk. Says MB/s and CPU-seconds per GiB of both ends, by encryption.
  *
- *   node bench/link.ts [--mib 512] [--runs 3] [--modes tls,noise,tls-stock,noise-stock] [--profile]
+ *   node bench/peer-stream.ts [--mib 512] [--runs 3] [--modes tls,noise,tls-stock,noise-stock] [--profile]
  */
 
 import { spawn } from 'node:child_process'
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { blake3 } from '@napi-rs/blake-hash'
 import { createHost } from '../src/network/host.ts'
-import type { PeerLink, SwarmListener } from '../src/network/types.ts'
+import type { PeerStream, SwarmListener } from '../src/network/types.ts'
 import { WIRE_VERSION } from '../src/wire/messages.ts'
 
 const PIECE_BYTES = 256 * 1024
@@ -31,13 +31,13 @@ const { values: flags } = parseArgs({
 })
 const pieceCount = (Number(flags.mib) * 1024 * 1024) / PIECE_BYTES
 
-function listener(onLink: (link: PeerLink) => void): SwarmListener {
+function listener(onPeerStream: (peerStream: PeerStream) => void): SwarmListener {
   return {
     root: ROOT,
     hello: { type: 'hello', version: WIRE_VERSION, pieceCount, labels: {} },
     maxPieceBytes: PIECE_BYTES,
     accepts: () => true,
-    onLink,
+    onPeerStream,
     pieceList: () => undefined
   }
 }
@@ -60,15 +60,15 @@ function cpuSeconds(from: NodeJS.CpuUsage): number {
 async function send(mode: string): Promise<void> {
   const host = await hostOf(mode)
   host.listen(
-    listener(link => {
+    listener(peerStream => {
       const cpu = process.cpuUsage()
-      link.start({
+      peerStream.start({
         onMessage: message => {
           if (message.type !== 'request') return
           for (const piece of message.pieces) {
             const data = host.buffers.take(PIECE_BYTES)
             data[0] = piece
-            link.sendPiece({ piece, bytes: PIECE_BYTES }, data).then(
+            peerStream.sendPiece({ piece, bytes: PIECE_BYTES }, data).then(
               isReleased => isReleased && host.buffers.give(data),
               () => {}
             )
@@ -88,7 +88,7 @@ async function send(mode: string): Promise<void> {
 async function receive(mode: string, address: string): Promise<void> {
   const host = await hostOf(mode)
   const peer = address.split('/p2p/')[1] as string
-  const link = await host.connect(
+  const peerStream = await host.connect(
     peer,
     [address],
     listener(() => {})
@@ -101,9 +101,9 @@ async function receive(mode: string, address: string): Promise<void> {
   const requestMore = () => {
     const pieces: number[] = []
     while (next < pieceCount && next - received < DEPTH) pieces.push(next++)
-    if (pieces.length > 0) link.send({ type: 'request', pieces, urgent: false })
+    if (pieces.length > 0) peerStream.send({ type: 'request', pieces, urgent: false })
   }
-  link.start({
+  peerStream.start({
     onMessage: () => {},
     onPiece: (_header, data) => {
       blake3(data)
@@ -117,9 +117,9 @@ async function receive(mode: string, address: string): Promise<void> {
   requestMore()
   await done.promise
   const seconds = (performance.now() - started) / 1000
-  const { encryption } = link
+  const { encryption } = peerStream
   process.send?.({ seconds, encryption, cpu: cpuSeconds(cpu), rss: process.resourceUsage().maxRSS / 1024 })
-  link.close('done')
+  peerStream.close('done')
   await host.stop()
 }
 

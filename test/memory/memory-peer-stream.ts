@@ -1,9 +1,9 @@
 /**
- * One end of a link between two hosts in memory. Messages take the link's delay and keep their order; they wait for pieces that were sent before
- * on the same connection, and are paid for on the uplink.
+ * One end of a peer stream between two hosts in memory. Messages take the peer stream's delay and keep their
+ * order; they wait for pieces that were sent before on the same connection, and are paid for on the uplink.
  */
 
-import type { LinkHandlers, PeerLink } from '../../src/network/types.ts'
+import type { PeerStream, PeerStreamHandlers } from '../../src/network/types.ts'
 import { messageBytes } from '../../src/sim/links/message-bytes.ts'
 import type { Hello, Message, PieceHeader } from '../../src/wire/messages.ts'
 import type { MemoryHost } from './memory-host.ts'
@@ -13,14 +13,14 @@ export const DIAL_DELAYS = 6
 
 /** A piece that waits for the uplink, or is on it. */
 export interface Sending {
-  readonly link: MemoryLink
+  readonly peerStream: MemoryPeerStream
   readonly header: PieceHeader
   readonly data: Uint8Array
   readonly isUrgent: boolean
   readonly settle: PromiseWithResolvers<boolean>
 }
 
-export class MemoryLink implements PeerLink {
+export class MemoryPeerStream implements PeerStream {
   readonly peer: string
   readonly initiator: boolean
   readonly hello: Hello
@@ -29,12 +29,12 @@ export class MemoryLink implements PeerLink {
   readonly delayMs: number
   bytesIn = 0
   bytesOut = 0
-  hasLane = false
+  hasPieceConnection = false
   /** The other end; set right after both are made. */
-  back!: MemoryLink
+  back!: MemoryPeerStream
 
   readonly #host: MemoryHost
-  #handlers: LinkHandlers | undefined
+  #handlers: PeerStreamHandlers | undefined
   /** What came before `start`. */
   #early: (() => void)[] = []
   #ended: string | undefined
@@ -56,7 +56,7 @@ export class MemoryLink implements PeerLink {
     return this.#ended !== undefined
   }
 
-  start(handlers: LinkHandlers): void {
+  start(handlers: PeerStreamHandlers): void {
     if (this.#handlers !== undefined) throw new Error('link was started before')
     this.#handlers = handlers
     for (const event of this.#early.splice(0)) event()
@@ -66,7 +66,8 @@ export class MemoryLink implements PeerLink {
   send(message: Message): void {
     if (this.isEnded) return
     this.#host.uplink.owe(messageBytes(message))
-    if (this.#piecesQueued > this.#piecesSent && !this.hasLane) this.#waiting.push({ message, afterPieces: this.#piecesQueued })
+    if (this.#piecesQueued > this.#piecesSent && !this.hasPieceConnection)
+      this.#waiting.push({ message, afterPieces: this.#piecesQueued })
     else this.#depart(message)
   }
 
@@ -74,7 +75,7 @@ export class MemoryLink implements PeerLink {
     if (this.isEnded) return Promise.reject(new Error(`link ended: ${this.#ended}`))
     const settle = Promise.withResolvers<boolean>()
     this.#piecesQueued++
-    this.#host.uplink.send({ link: this, header, data, isUrgent, settle })
+    this.#host.uplink.send({ peerStream: this, header, data, isUrgent, settle })
     return settle.promise
   }
 
@@ -92,8 +93,8 @@ export class MemoryLink implements PeerLink {
 
   async separatePieces(): Promise<boolean> {
     await this.#host.time.pass(DIAL_DELAYS * this.#host.drawDelay())
-    if (!this.isEnded) this.hasLane = true
-    return this.hasLane
+    if (!this.isEnded) this.hasPieceConnection = true
+    return this.hasPieceConnection
   }
 
   close(reason: string): void {
