@@ -1,8 +1,10 @@
 /**
- * `npm run bench`: measures ours and, in the same run, its rivals, and writes bench/RESULTS.md with RESULTS.json beside it.
+ * `npm run bench`: measures ours and, in the same run, its rivals, and writes bench/RESULTS.md with
+ * RESULTS.json beside it.
  *
- * Contestants take turns within a workload, so that a change of the machine's mood hits all of them. Exit codes: 0; 1 when a measurement
- * failed or, with `--quick`, when a ratio fell by more than a third, twice; 2 usage; 77 when this machine cannot measure.
+ * Contestants take turns within a workload, so that a change of the machine's mood hits all of them. Exit
+ * codes: 0; 1 when a measurement failed or, with `--quick`, when a ratio fell by more than a third, twice; 2
+ * usage; 77 when this machine cannot measure.
  */
 
 import { mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises'
@@ -103,7 +105,8 @@ async function main(): Promise<number> {
   for (const failure of failures) console.error(`FAILED ${failure}`)
   if (failures.length > 0) return 1
   if (!flags.quick || !(await checkRatios(results, flags.save))) return 0
-  // A neighbour on the machine may have hit ours more than the yardstick: a real fall is there the second time, too.
+  // A neighbour on the machine may have hit ours more than the yardstick: a real fall is there the second
+  // time, too.
   console.log('once more, to be sure')
   const again = await measure(chosen, flags)
   return again.failures.length > 0 || (await checkRatios(again.results, false)) ? 1 : 0

@@ -1,12 +1,14 @@
 /**
- * `node bench/origin.ts`: what an origin pays, and how long it takes, when nodes start cold at once on it, beside as many curls.
+ * `node bench/origin.ts`: what an origin pays, and how long it takes, when nodes start cold at once on it,
+ * beside as many curls.
  *
  *   node bench/origin.ts                      20 daemons that get the task at once, then 20 curls, one origin of 32 Mbit/s
  *   node bench/origin.ts --only get,curl      20 `swarm get` that start at once (on few cores their start takes the time)
  *   node bench/origin.ts --nodes 1 --rate 0   one node beside one curl, as fast as the origin can
  *
- * All on loopback; the origin is a process of its own that paces what it sends in all and counts it. One node knows nobody, the others know its address,
- * which may not be listened at yet. Contents are compared with the original at the end. Exit code 1 when a figure breaks its bound (1.1 copies).
+ * All on loopback; the origin is a process of its own that paces what it sends in all and counts it. One node
+ * knows nobody, the others know its address, which may not be listened at yet. Contents are compared with the
+ * original at the end. Exit code 1 when a figure breaks its bound (1.1 copies).
  */
 
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
@@ -97,7 +99,10 @@ interface Run {
   nodeArgs: (index: number) => string[]
 }
 
-/** Starts `swarm get` everywhere at once; resolves when every node has everything. They are left running, as nodes are. */
+/**
+ * Starts `swarm get` everywhere at once; resolves when every node has everything. They are left running, as
+ * nodes are.
+ */
 async function getEverywhere({ outputs, url, manifest, cli, children, nodeArgs }: Run): Promise<void> {
   await Promise.all(
     outputs.map(async (output, index) => {
@@ -217,7 +222,10 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** The origin: a file over HTTP with ranges, paced over all connections. Counts what it gave to sockets that were still open. */
+/**
+ * The origin: a file over HTTP with ranges, paced over all connections. Counts what it gave to sockets that
+ * were still open.
+ */
 async function serve(path: string, bytesPerSecond: number): Promise<void> {
   const SLICE = 64 * 1024
   await using file = await open(path)

@@ -1,6 +1,6 @@
 /**
- * What one peer stream carries: a sender and a receiver, two processes on this machine, pieces from memory, each hashed on arrival, nothing
- * on disk. Says MB/s and CPU-seconds per GiB of both ends, by encryption.
+ * What one peer stream carries: a sender and a receiver, two processes on this machine, pieces from memory,
+ * each hashed on arrival, nothing on disk. Says MB/s and CPU-seconds per GiB of both ends, by encryption.
  *
  *   node bench/peer-stream.ts [--mib 512] [--runs 3] [--modes tls,noise,tls-stock,noise-stock] [--profile]
  */

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:sim -- --only=unequal`: what honest peers take beside slow and hostile ones, over what they take alone.
- * Figures are those of the worst honest peer; of several seeds the worst, and the one in the middle.
+ * `npm run bench:sim -- --only=unequal`: what honest peers take beside slow and hostile ones, over what they
+ * take alone. Figures are those of the worst honest peer; of several seeds the worst, and the one in the
+ * middle.
  */
 
 import { type Comparison, compareBeside } from '../src/sim/beside.ts'

@@ -1,8 +1,11 @@
 /**
- * `npm run bench:sim`: the engine against the bound, in the simulator. Writes bench/SIMULATION.md and the plots in docs/plots/.
+ * `npm run bench:sim`: the engine against the bound, in the simulator. Writes bench/SIMULATION.md and the
+ * plots in docs/plots/.
  *
- * A row is the mean of five seeds with the worst in brackets (of one where it is huge). Each run has a process of its own, so that wall time and memory are its own. `--quick` leaves out the rows of more than a minute;
- * `--huge` adds the one with 10,000 leechers, which takes about nine minutes and 3 GiB. `--only=unequal` runs sim-unequal.ts alone.
+ * A row is the mean of five seeds with the worst in brackets (of one where it is huge). Each run has a
+ * process of its own, so that wall time and memory are its own. `--quick` leaves out the rows of more than a
+ * minute; `--huge` adds the one with 10,000 leechers, which takes about nine minutes and 3 GiB.
+ * `--only=unequal` runs sim-unequal.ts alone.
  */
 
 import { execFile } from 'node:child_process'

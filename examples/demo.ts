@@ -1,7 +1,7 @@
 /**
- * `npm run demo [file]`: one seeder and five leechers, each a `swarm` process of its own on this machine, share a file of at least
- * 200 MB. Shows progress, checks every copy with SHA-256 (which swarm itself does not use), tells who gave how much to whom,
- * and leaves nothing behind.
+ * `npm run demo [file]`: one seeder and five leechers, each a `swarm` process of its own on this machine,
+ * share a file of at least 200 MB. Shows progress, checks every copy with SHA-256 (which swarm itself does
+ * not use), tells who gave how much to whom, and leaves nothing behind.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -224,7 +224,9 @@ function report(size: number, elapsedMs: number): void {
   )
 }
 
-/** The file named on the command line, or the largest files of this checkout's tools, one behind the other. */
+/**
+ * The file named on the command line, or the largest files of this checkout's tools, one behind the other.
+ */
 async function content(given: string | undefined): Promise<{ path: string; says: string }> {
   if (given !== undefined) return { path: given, says: 'the file that you named' }
   const found: { path: string; size: number }[] = []

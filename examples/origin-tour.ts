@@ -1,7 +1,9 @@
 /**
- * A tour of bytes from outside: three nodes share one web server, and a daemon takes a push and an appended push.
+ * A tour of bytes from outside: three nodes share one web server, and a daemon takes a push and an appended
+ * push.
  *
- * Run from a checkout: `npx node examples/origin-tour.ts`. Starts everything on loopback, prints what it saw, leaves nothing behind.
+ * Run from a checkout: `npx node examples/origin-tour.ts`. Starts everything on loopback, prints what it saw,
+ * leaves nothing behind.
  */
 
 import { spawn } from 'node:child_process'

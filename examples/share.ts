@@ -1,6 +1,6 @@
 /**
- * Share a file or folder from a program: `node examples/share.ts <path>` prints a link and serves until Ctrl-C.
- * In a project of your own, import from 'swarmfile'.
+ * Share a file or folder from a program: `node examples/share.ts <path>` prints a link and serves until
+ * Ctrl-C. In a project of your own, import from 'swarmfile'.
  */
 
 import { once } from 'node:events'

@@ -1,6 +1,7 @@
 /**
- * Use bytes before the rest has arrived: `node examples/stream.ts <link> <start> <end>` writes that range to standard output;
- * its pieces are asked for first, and every byte is verified before it is given out. In a project of your own, import from 'swarmfile'.
+ * Use bytes before the rest has arrived: `node examples/stream.ts <link> <start> <end>` writes that range to
+ * standard output; its pieces are asked for first, and every byte is verified before it is given out. In a
+ * project of your own, import from 'swarmfile'.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'

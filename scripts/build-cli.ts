@@ -1,9 +1,11 @@
 /**
- * Bundles the command line into few files, in place of the compiler's hundreds: a `get` starts in half the time and with a third less memory
- * (docs/PERFORMANCE.md), because Node resolves, reads and checks each module of libp2p by itself otherwise.
+ * Bundles the command line into few files, in place of the compiler's hundreds: a `get` starts in half the
+ * time and with a third less memory (docs/PERFORMANCE.md), because Node resolves, reads and checks each
+ * module of libp2p by itself otherwise.
  *
- * What only the daemon needs, and what is native, stays a package of its own; what a command imports late is still run late. Run by
- * `npm run build` after the compiler; the library (dist/index.js) stays as the compiler wrote it.
+ * What only the daemon needs, and what is native, stays a package of its own; what a command imports late is
+ * still run late. Run by `npm run build` after the compiler; the library (dist/index.js) stays as the
+ * compiler wrote it.
  */
 
 import { createHash } from 'node:crypto'
@@ -38,7 +40,8 @@ const common: BuildOptions = {
 }
 await build({
   ...common,
-  // The thread that hashes is started by its file's name; without it hashing goes on with one core, three times slower.
+  // The thread that hashes is started by its file's name; without it hashing goes on with one core, three
+  // times slower.
   entryPoints: [`${source}cli/main.ts`, `${source}store/hash-worker.ts`],
   outbase: source,
   outdir: target,
@@ -47,8 +50,9 @@ await build({
   // CommonJS modules within the bundle ask for Node's own by `require`.
   banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" }
 })
-// One file, whose code V8 can keep as a whole (src/cli/code-cache.ts), and as deep below the package as the sources are: paths relative to a
-// module's own place stay right. What draws plots is half of it all and seldom wanted.
+// One file, whose code V8 can keep as a whole (src/cli/code-cache.ts), and as deep below the package as the
+// sources are: paths relative to a module's own place stay right. What draws plots is half of it all and
+// seldom wanted.
 for (const name of ['program', 'simulate-plot']) {
   await build({
     ...common,

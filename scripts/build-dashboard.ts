@@ -1,6 +1,6 @@
 /**
- * Bundles the dashboard into dist/api/dashboard, where the daemon looks for it (from the package and from a checkout alike).
- * Run by `npm run build:dashboard`, and by `npm run build` after the compiler.
+ * Bundles the dashboard into dist/api/dashboard, where the daemon looks for it (from the package and from a
+ * checkout alike). Run by `npm run build:dashboard`, and by `npm run build` after the compiler.
  */
 
 import { copyFile, mkdir, rm } from 'node:fs/promises'

@@ -1,8 +1,10 @@
 /**
- * Lays the code that V8 compiled for `swarm seed` and `swarm get` beside the bundle, so that the first run on a machine starts as fast as later ones:
- * in a container every run is the first. It serves the Node that built it on the same kind of processor; others compile (src/cli/code-cache.ts).
+ * Lays the code that V8 compiled for `swarm seed` and `swarm get` beside the bundle, so that the first run on
+ * a machine starts as fast as later ones: in a container every run is the first. It serves the Node that
+ * built it on the same kind of processor; others compile (src/cli/code-cache.ts).
  *
- * Shares a small file between two processes on loopback. Run by `npm run build` behind build-cli.ts; a failure costs the gain and nothing else.
+ * Shares a small file between two processes on loopback. Run by `npm run build` behind build-cli.ts; a
+ * failure costs the gain and nothing else.
  */
 
 import { spawn } from 'node:child_process'

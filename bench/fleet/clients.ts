@@ -1,8 +1,9 @@
 /**
- * How each client seeds and gets one file in a lab, and how its output is read: ours, and the baselines beside it.
+ * How each client seeds and gets one file in a lab, and how its output is read: ours, and the baselines
+ * beside it.
  *
- * Every client gets the same file, the same links and the same signal: a file that appears in the shared folder. Clients that cannot
- * wait by themselves are started by a shell that waits.
+ * Every client gets the same file, the same links and the same signal: a file that appears in the shared
+ * folder. Clients that cannot wait by themselves are started by a shell that waits.
  */
 
 import { createHash } from 'node:crypto'
@@ -41,7 +42,10 @@ export const START_NAME = 'start'
 
 export interface Client {
   readonly name: ClientName
-  /** The host that introduces peers to each other (bootstrap peer, tracker), started first; undefined when none is needed. */
+  /**
+   * The host that introduces peers to each other (bootstrap peer, tracker), started first; undefined when
+   * none is needed.
+   */
   hub?(context: ClientContext): Promise<ProcessSpec>
   seeder(context: ClientContext, hub: NodeEvent | undefined): Promise<ProcessSpec>
   /** Called once the seeder is ready, before the leechers start. */
@@ -181,7 +185,10 @@ export const libtorrentClient: Client = {
 
 const SWARM_PORT = 4001
 
-/** Ours: leechers know the manifest (without hints) and one bootstrap peer that has no part in the swarm; no mDNS. */
+/**
+ * Ours: leechers know the manifest (without hints) and one bootstrap peer that has no part in the swarm; no
+ * mDNS.
+ */
 export const swarmClient: Client = {
   name: 'swarm',
   async hub(context) {

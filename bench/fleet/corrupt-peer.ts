@@ -1,6 +1,7 @@
 /**
- * A peer that corrupts: joins the swarm of a manifest, claims every piece, offers them to whoever comes and sends wrong bytes. It speaks
- * the wire itself, because the product has no way to lie. `node corrupt-peer.ts <manifest> <bootstrap address> <listen address>`.
+ * A peer that corrupts: joins the swarm of a manifest, claims every piece, offers them to whoever comes and
+ * sends wrong bytes. It speaks the wire itself, because the product has no way to lie. `node corrupt-peer.ts
+ * <manifest> <bootstrap address> <listen address>`.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -63,7 +64,8 @@ async function lookAround(): Promise<void> {
 
 host.listen(listener)
 console.log(JSON.stringify({ event: 'listening', peer: host.peer }))
-// Stands beside the swarm for as long as the rig lets it; refusals and an empty DHT are the normal course of things.
+// Stands beside the swarm for as long as the rig lets it; refusals and an empty DHT are the normal course of
+// things.
 for (let round = 0; ; round++) {
   await sleep(OFFER_INTERVAL_MS)
   for (const link of links) {

@@ -1,6 +1,6 @@
 /**
- * The few calls of the Docker Engine API that the rig needs, over the engine's socket: one process here instead of one `docker`
- * client per container and log, which two cores would feel at sixty containers.
+ * The few calls of the Docker Engine API that the rig needs, over the engine's socket: one process here
+ * instead of one `docker` client per container and log, which two cores would feel at sixty containers.
  */
 
 import { type IncomingMessage, request } from 'node:http'

@@ -26,8 +26,9 @@ export async function engineFault(): Promise<string | undefined> {
 export async function startEngine(signal: AbortSignal): Promise<DockerEngine> {
   const api = DockerApi.fromEnvironment()
   if (await api.isUp()) return { stop: async () => {} }
-  // A session of its own, so that Ctrl-C does not end the engine before its containers are removed; and the shell beside it ends it
-  // when this process is gone without having done so, after a while in which the watchdog removes the containers.
+  // A session of its own, so that Ctrl-C does not end the engine before its containers are removed; and the
+  // shell beside it ends it when this process is gone without having done so, after a while in which the
+  // watchdog removes the containers.
   const watch = 'dockerd >"$1" 2>&1 & engine=$!; read -r _ || sleep 15; kill "$engine"; wait "$engine"'
   const engine = spawn('/bin/sh', ['-c', watch, 'sh', '/var/log/swarm-rig-dockerd.log'], {
     detached: true,

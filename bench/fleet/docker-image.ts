@@ -1,6 +1,6 @@
 /**
- * Builds the image with the repository's Dockerfile: on the public base where that can be pulled, else on the stand-in that
- * examples/docker-swarm/base-image.sh makes once from Debian's packages and this very Node.
+ * Builds the image with the repository's Dockerfile: on the public base where that can be pulled, else on the
+ * stand-in that examples/docker-swarm/base-image.sh makes once from Debian's packages and this very Node.
  */
 
 import { spawn } from 'node:child_process'

@@ -1,7 +1,8 @@
 /**
- * A lab of containers: one network, one container per host, each with its own address, capped on its veth from the outside (no
- * container gets rights for that). Every thing that is made carries a label with the rig's process, by which `sweep` finds what a
- * rig that no longer lives has left, and a watchdog process sweeps at once when the rig is killed.
+ * A lab of containers: one network, one container per host, each with its own address, capped on its veth
+ * from the outside (no container gets rights for that). Every thing that is made carries a label with the
+ * rig's process, by which `sweep` finds what a rig that no longer lives has left, and a watchdog process
+ * sweeps at once when the rig is killed.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -88,7 +89,8 @@ export class DockerLab implements Lab {
       Image: this.#image,
       WorkingDir: HOST_INSIDE,
       Labels: { [LABEL]: this.#owner },
-      // The image's health check is for people's containers; here it would only burn the two cores that are measured.
+      // The image's health check is for people's containers; here it would only burn the two cores that are
+      // measured.
       Healthcheck: { Test: ['NONE'] },
       HostConfig: {
         NetworkMode: this.#network,
@@ -235,7 +237,10 @@ class DockerHost implements LabHost {
   }
 }
 
-/** A process by number and start time, so that a reused number is not taken for it; undefined when it has ended. */
+/**
+ * A process by number and start time, so that a reused number is not taken for it; undefined when it has
+ * ended.
+ */
 async function ownerOf(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
@@ -250,7 +255,10 @@ function farBridge(owner: string): string {
   return `far${owner.split('-')[0]}`
 }
 
-/** Removes what rigs that no longer live have left: containers, networks, mounts, folders. Safe beside a running rig. */
+/**
+ * Removes what rigs that no longer live have left: containers, networks, mounts, folders. Safe beside a
+ * running rig.
+ */
 export async function sweep(): Promise<void> {
   const api = DockerApi.fromEnvironment()
   const owners = new Set<string>()

@@ -1,6 +1,6 @@
 /**
- * Started by docker-lab.ts beside a run, in a session of its own so that no Ctrl-C reaches it: waits for the rig's end of the pipe to
- * close and removes what the rig left, unless it said that it was done.
+ * Started by docker-lab.ts beside a run, in a session of its own so that no Ctrl-C reaches it: waits for the
+ * rig's end of the pipe to close and removes what the rig left, unless it said that it was done.
  */
 
 import { sweep } from './docker-lab.ts'

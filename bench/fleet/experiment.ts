@@ -1,12 +1,15 @@
 /**
- * What one run is: how many nodes, which links, which file, and what happens to them. Pure data, so that the same description drives
- * namespaces (netns-lab.ts), containers (docker-lab.ts) and the simulator (model.ts).
+ * What one run is: how many nodes, which links, which file, and what happens to them. Pure data, so that the
+ * same description drives namespaces (netns-lab.ts), containers (docker-lab.ts) and the simulator (model.ts).
  */
 
 import { parseRate, parseSize } from '../../src/util/sizes.ts'
 
 export interface Experiment {
-  /** Leechers that start at the signal (late joiners, corrupters and small disks of the scenario come on top or among them, see below). */
+  /**
+   * Leechers that start at the signal (late joiners, corrupters and small disks of the scenario come on top
+   * or among them, see below).
+   */
   readonly leechers: number
   /** Every node's uplink, bits per second, as the link counts them (headers included). */
   readonly uplinkBitsPerSecond: number
@@ -18,8 +21,9 @@ export interface Experiment {
   /** True: leechers are not loaded before the signal; process start and joining the DHT count. */
   readonly cold: boolean
   /**
-   * Of TCP between the hosts; undefined: this machine's default. A fleet is mostly plain Linux, whose default is CUBIC. BBR (version 1) takes the
-   * queue that its own pieces make for the path and all but stops each connection every ten seconds to look (`docs/SCHEDULING.md`).
+   * Of TCP between the hosts; undefined: this machine's default. A fleet is mostly plain Linux, whose default
+   * is CUBIC. BBR (version 1) takes the queue that its own pieces make for the path and all but stops each
+   * connection every ten seconds to look (`docs/SCHEDULING.md`).
    */
   readonly congestionControl: string | undefined
   /** For the content of the file and for whom the scenario picks. */
@@ -56,11 +60,16 @@ export interface Scenario {
   readonly steps: readonly { readonly when: Trigger; readonly action: Action }[]
   /** Leechers beyond `leechers` that start by `startLateJoiner`. */
   readonly lateJoiners: number
-  /** Among `leechers`: their disk holds only part of the file; grown after they said so, then started again. */
+  /**
+   * Among `leechers`: their disk holds only part of the file; grown after they said so, then started again.
+   */
   readonly smallDisks: number
   /** Peers beyond `leechers` that claim every piece and send wrong bytes. */
   readonly corrupters: number
-  /** Whether the time is comparable with T* and the simulated time: nothing that the bound does not know happens. */
+  /**
+   * Whether the time is comparable with T* and the simulated time: nothing that the bound does not know
+   * happens.
+   */
   readonly boundApplies: boolean
 }
 
@@ -117,7 +126,10 @@ export function findScenario(name: string): Scenario {
   return found
 }
 
-/** Seconds that no schedule can beat on equal uplinks: T* = (F/u)(1 + floor(log2 N)/M) (Mundinger, Weber, Weiss). */
+/**
+ * Seconds that no schedule can beat on equal uplinks: T* = (F/u)(1 + floor(log2 N)/M) (Mundinger, Weber,
+ * Weiss).
+ */
 export function boundSeconds(experiment: Experiment): number {
   const fileSeconds = (experiment.sizeBytes * 8) / experiment.uplinkBitsPerSecond
   const pieces = Math.ceil(experiment.sizeBytes / experiment.pieceBytes)

@@ -1,4 +1,6 @@
-/** The central server of the baseline: gives one file to whoever asks. `node http-server.ts <file> <port>`. */
+/**
+ * The central server of the baseline: gives one file to whoever asks. `node http-server.ts <file> <port>`.
+ */
 
 import { createReadStream, statSync } from 'node:fs'
 import { createServer } from 'node:http'

@@ -1,8 +1,9 @@
 /**
- * A laboratory: hosts with addresses and capped links, on which the runner (run.ts) starts nodes. Two kinds exist, namespaces and
- * containers; everything above this file is the same for both.
+ * A laboratory: hosts with addresses and capped links, on which the runner (run.ts) starts nodes. Two kinds
+ * exist, namespaces and containers; everything above this file is the same for both.
  *
- * Invariant of every lab: after `close`, and also when the rig is killed, nothing of it is left on the machine.
+ * Invariant of every lab: after `close`, and also when the rig is killed, nothing of it is left on the
+ * machine.
  */
 
 import { execFile } from 'node:child_process'
@@ -47,7 +48,10 @@ export interface LabHost {
   start(spec: ProcessSpec, onLine: LineHandler): Promise<LabProcess>
   /** Bytes that crossed the host's link since it exists, as the link counts them. */
   traffic(): Promise<{ sent: number; received: number }>
-  /** Bytes sent so far, cheap to ask often; a large segment's headers count once, so it is a few percent below `traffic`. */
+  /**
+   * Bytes sent so far, cheap to ask often; a large segment's headers count once, so it is a few percent below
+   * `traffic`.
+   */
   sentSoFar(): Promise<number>
 }
 
@@ -79,17 +83,21 @@ export async function run(command: string, ...args: string[]): Promise<string> {
   }
 }
 
-/** Single frames would be truer still, and cost the nodes' cores as much again: each is a packet to receive and a read. */
+/**
+ * Single frames would be truer still, and cost the nodes' cores as much again: each is a packet to receive
+ * and a read.
+ */
 const TRAIN_MS = 25
 const FRAME_BYTES = 1514
 /** What Linux takes by itself. */
 const MAX_TRAIN_FRAMES = 65_535
 
 /**
- * The commands that cap a link: HTB on the sending side of a veth, with the queue that Linux gives an interface by itself (pfifo_fast: three first-in
- * first-out queues by type of service). No smart queue is put in, although it would flatter every client: many uplinks have none. What TCP hands
- * over in one go is at most {@link TRAIN_MS} of the link: with the usual 64 KB nothing could overtake it for a quarter of a second at 2 Mbit/s,
- * where a real interface cuts it up.
+ * The commands that cap a link: HTB on the sending side of a veth, with the queue that Linux gives an
+ * interface by itself (pfifo_fast: three first-in first-out queues by type of service). No smart queue is put
+ * in, although it would flatter every client: many uplinks have none. What TCP hands over in one go is at
+ * most {@link TRAIN_MS} of the link: with the usual 64 KB nothing could overtake it for a quarter of a second
+ * at 2 Mbit/s, where a real interface cuts it up.
  */
 export function shapeCommands(device: string, bitsPerSecond: number): [program: 'ip' | 'tc', ...args: string[]][] {
   const rate = `${Math.round(bitsPerSecond)}bit`
@@ -103,7 +111,10 @@ export function shapeCommands(device: string, bitsPerSecond: number): [program: 
   ]
 }
 
-/** The commands of `ip` (in the host's namespace) that set TCP's congestion control, on the routes that `ip -j route show` told of. */
+/**
+ * The commands of `ip` (in the host's namespace) that set TCP's congestion control, on the routes that `ip -j
+ * route show` told of.
+ */
 export function congestionCommands(routes: string, device: string, name: string): string[][] {
   return (JSON.parse(routes) as { dst: string; prefsrc?: string; scope?: string }[])
     .filter(({ scope, prefsrc }) => scope === 'link' && prefsrc !== undefined)
@@ -113,13 +124,19 @@ export function congestionCommands(routes: string, device: string, name: string)
     })
 }
 
-/** Bytes that HTB let through, link headers of every segment included, from `tc -s -j qdisc show`; undefined without HTB. */
+/**
+ * Bytes that HTB let through, link headers of every segment included, from `tc -s -j qdisc show`; undefined
+ * without HTB.
+ */
 export function parseHtbBytes(json: string): number | undefined {
   const qdiscs = JSON.parse(json) as { kind?: string; bytes?: number }[]
   return qdiscs.find(({ kind }) => kind === 'htb')?.bytes
 }
 
-/** A counter of the outer end of a host's link, where the host's sent bytes are received ones. 0 when the link is gone. */
+/**
+ * A counter of the outer end of a host's link, where the host's sent bytes are received ones. 0 when the link
+ * is gone.
+ */
 export async function deviceCounter(device: string, counter: 'rx_bytes' | 'tx_bytes'): Promise<number> {
   return Number(await readFile(`/sys/class/net/${device}/statistics/${counter}`, 'utf8').catch(() => 0))
 }

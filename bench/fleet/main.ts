@@ -1,7 +1,8 @@
 /**
- * `npm run fleet:netns -- …` and `npm run fleet:docker -- …`: a whole fleet on this machine, on capped links, and a report on how a file
- * spread. Exit codes: 0 all complete and verified (and within `--max-ratio`), 1 not, 2 usage, 130 stopped; 77 when this machine cannot
- * run it (no rights), so that a script can tell "skipped" from "failed".
+ * `npm run fleet:netns -- …` and `npm run fleet:docker -- …`: a whole fleet on this machine, on capped links,
+ * and a report on how a file spread. Exit codes: 0 all complete and verified (and within `--max-ratio`), 1
+ * not, 2 usage, 130 stopped; 77 when this machine cannot run it (no rights), so that a script can tell
+ * "skipped" from "failed".
  */
 
 import { readFile } from 'node:fs/promises'
@@ -145,7 +146,10 @@ function parse(args: string[]) {
   return parseArgs({ args, options: OPTIONS }).values
 }
 
-/** The first Ctrl-C stops in order; a second one is left to the kernel's default, after which sandbox or watchdog clean up. */
+/**
+ * The first Ctrl-C stops in order; a second one is left to the kernel's default, after which sandbox or
+ * watchdog clean up.
+ */
 function stopOnSignals(stop: AbortController): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort(new Error('stopped')))
 }

@@ -1,6 +1,7 @@
 /**
- * A lab of network namespaces: one bridge, one namespace and veth pair per host. Runs inside sandbox.ts, whose private mounts hold the
- * hosts' folders in memory (so that a slow disk is no property of a link) and whose end is the clean-up.
+ * A lab of network namespaces: one bridge, one namespace and veth pair per host. Runs inside sandbox.ts,
+ * whose private mounts hold the hosts' folders in memory (so that a slow disk is no property of a link) and
+ * whose end is the clean-up.
  */
 
 import { spawn } from 'node:child_process'
@@ -98,7 +99,8 @@ export class NetnsLab implements Lab {
     this.#closed = true
     await Promise.all(this.#hosts.map(host => host.stop()))
     for (const host of this.#hosts) {
-      // By itself: with its namespace it goes later than the command ends, and the next lab has one of the same name.
+      // By itself: with its namespace it goes later than the command ends, and the next lab has one of the
+      // same name.
       await run('ip', 'link', 'delete', host.outerDevice)
       await run('ip', 'netns', 'delete', host.name)
       if (host.hasDisk) await run('umount', '--lazy', host.folder)

@@ -22,11 +22,16 @@ export interface Report {
   readonly experiment: Experiment
   readonly facts: Facts
   readonly runs: readonly RunResult[]
-  /** Seconds until all are complete in the simulator, for the same description; undefined where the scenario has no simulation. */
+  /**
+   * Seconds until all are complete in the simulator, for the same description; undefined where the scenario
+   * has no simulation.
+   */
   readonly simulatedSeconds: number | undefined
 }
 
-/** The value below which this share of the sorted values lies (nearest rank); undefined when there is none. */
+/**
+ * The value below which this share of the sorted values lies (nearest rank); undefined when there is none.
+ */
 export function percentile(values: readonly number[], share: number): number | undefined {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]
@@ -160,7 +165,10 @@ export function storyLines(report: Report): string[] {
   return lines
 }
 
-/** Writes report.json, report.md, completion.svg and, where bytes by source are known, sources.svg into `folder`. */
+/**
+ * Writes report.json, report.md, completion.svg and, where bytes by source are known, sources.svg into
+ * `folder`.
+ */
 export async function writeReport(report: Report, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'completion.svg'), completionPlot(report))

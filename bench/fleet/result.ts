@@ -14,7 +14,10 @@ export type NodeRole = 'leecher' | 'late' | 'small-disk'
 export interface NodeResult {
   readonly name: string
   readonly role: NodeRole
-  /** Seconds from the signal (late joiners: from their start) until the whole file was verified; undefined when it never was. */
+  /**
+   * Seconds from the signal (late joiners: from their start) until the whole file was verified; undefined
+   * when it never was.
+   */
   readonly seconds: number | undefined
   /** Whether the bytes on disk are the seeder's bytes, checked by the rig. */
   readonly intact: boolean
@@ -46,7 +49,10 @@ export interface RunResult {
   /** Seconds from the first leecher's start until all were loaded and waited for the signal. */
   readonly loadSeconds: number | undefined
   readonly seeder: {
-    /** Files' worth of payload that the leechers say came from the seeder; undefined when the client does not tell. */
+    /**
+     * Files' worth of payload that the leechers say came from the seeder; undefined when the client does not
+     * tell.
+     */
     readonly copies: number | undefined
     /** The same on the wire, headers and all, until the last leecher was complete. */
     readonly wireCopies: number
@@ -55,11 +61,20 @@ export interface RunResult {
   }
   /** Sent on all uplinks until all were complete, over what they could have sent: 1 is never idle. */
   readonly uplinkUse: number
-  /** Whole machine, from signal to end: 1 is every core busy. Near 1, the cores are the limit and not the links. */
+  /**
+   * Whole machine, from signal to end: 1 is every core busy. Near 1, the cores are the limit and not the
+   * links.
+   */
   readonly cpuUse: number
-  /** The nodes' part of that. Far below `cpuUse`: something else ran on the machine, and the figures are worth less. */
+  /**
+   * The nodes' part of that. Far below `cpuUse`: something else ran on the machine, and the figures are worth
+   * less.
+   */
   readonly fleetCpuUse: number
-  /** Since the signal: bytes done over all leechers, as far as known, and bytes sent on each uplink, seeder first. */
+  /**
+   * Since the signal: bytes done over all leechers, as far as known, and bytes sent on each uplink, seeder
+   * first.
+   */
   readonly progress: readonly { readonly seconds: number; readonly bytesDone: number; readonly sent: readonly number[] }[]
 }
 
@@ -86,7 +101,9 @@ export interface EndedRun {
   readonly timedOut: boolean
 }
 
-/** Checks every copy on disk, so it takes a while. Never rejects for what a node did: that is in the result. */
+/**
+ * Checks every copy on disk, so it takes a while. Never rejects for what a node did: that is in the result.
+ */
 export async function resultOf(end: EndedRun): Promise<RunResult> {
   const { experiment, traffic } = end
   const { sizeBytes, leechers, uplinkBitsPerSecond } = experiment

@@ -41,7 +41,10 @@ export interface LiveView {
   readonly nodes: readonly { readonly name: string; readonly fraction: number; readonly up: boolean }[]
 }
 
-/** Throws what keeps the experiment from running at all; everything that goes wrong within it is in the result. */
+/**
+ * Throws what keeps the experiment from running at all; everything that goes wrong within it is in the
+ * result.
+ */
 export async function runExperiment(lab: Lab, client: Client, experiment: Experiment, options: RunOptions): Promise<RunResult> {
   return await new Run(lab, client, experiment, options).run()
 }
@@ -139,7 +142,10 @@ class Run {
     }
   }
 
-  /** Starts everything but the late joiners; resolves, when all wait for the signal, with the seconds that loading the leechers took. */
+  /**
+   * Starts everything but the late joiners; resolves, when all wait for the signal, with the seconds that
+   * loading the leechers took.
+   */
   async #startAll(context: ClientContext): Promise<number | undefined> {
     const client = this.#client
     let hub: NodeEvent | undefined
@@ -171,7 +177,10 @@ class Run {
     return loadSeconds
   }
 
-  /** Loaded nodes still join the DHT; on two cores that takes a while for many, and is no part of what a warm start measures. */
+  /**
+   * Loaded nodes still join the DHT; on two cores that takes a while for many, and is no part of what a warm
+   * start measures.
+   */
   async #settle(): Promise<void> {
     const cpuSeconds = async (): Promise<number> => {
       await Promise.all(this.#everyone().map(node => node.measure()))
@@ -358,7 +367,10 @@ function names(nodes: readonly FleetNode[]): string {
   return nodes.map(node => node.host.name).join(', ')
 }
 
-/** Seconds that this machine's cores were busy since it started, all cores and all processes, divided by the cores. */
+/**
+ * Seconds that this machine's cores were busy since it started, all cores and all processes, divided by the
+ * cores.
+ */
 async function machineBusySeconds(): Promise<number> {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] =
     (await readFile('/proc/stat', 'utf8')).split('\n', 1)[0]?.trim().split(/\s+/).slice(1).map(Number) ?? []

@@ -1,7 +1,7 @@
 /**
- * Runs this program again inside fresh process, mount and network namespaces, so that the kernel itself cleans up: when the inner
- * program ends for whatever reason (also kill -9 of it, of `unshare`, or of the outer program) every process, namespace, veth, bridge
- * and file of the lab goes with it.
+ * Runs this program again inside fresh process, mount and network namespaces, so that the kernel itself
+ * cleans up: when the inner program ends for whatever reason (also kill -9 of it, of `unshare`, or of the
+ * outer program) every process, namespace, veth, bridge and file of the lab goes with it.
  */
 
 import { spawn } from 'node:child_process'
@@ -34,7 +34,10 @@ export async function sandboxFault(): Promise<string | undefined> {
   })
 }
 
-/** Runs `script` with `args` inside; resolves with its exit code. Ctrl-C reaches the inner program, which ends in order. */
+/**
+ * Runs `script` with `args` inside; resolves with its exit code. Ctrl-C reaches the inner program, which ends
+ * in order.
+ */
 export async function runInside(script: string, args: readonly string[]): Promise<number> {
   const child = spawn('unshare', [...namespaceFlags(), process.execPath, script, ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],

@@ -1,6 +1,7 @@
 /**
- * A BitTorrent tracker for the baselines, as small as one can be (BEP 3, compact answers of BEP 23): remembers who announced and
- * tells everybody everybody. `node tracker.ts <port>`; prints `{"event":"listening"}` when it does.
+ * A BitTorrent tracker for the baselines, as small as one can be (BEP 3, compact answers of BEP 23):
+ * remembers who announced and tells everybody everybody. `node tracker.ts <port>`; prints
+ * `{"event":"listening"}` when it does.
  */
 
 import { createServer } from 'node:http'

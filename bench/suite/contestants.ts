@@ -1,6 +1,6 @@
 /**
- * Who takes part: ours, and the rivals that this machine has. Each seeds a payload and gets it, as whole processes with default settings
- * but for discovery: everybody is told where the seeder is.
+ * Who takes part: ours, and the rivals that this machine has. Each seeds a payload and gets it, as whole
+ * processes with default settings but for discovery: everybody is told where the seeder is.
  */
 
 import { execFile } from 'node:child_process'
@@ -38,7 +38,10 @@ export interface Contestant {
   /** Version, or throws why it cannot run on this machine. */
   version(): Promise<string>
   seed(scope: Scope, payload: Payload): Promise<Seeder>
-  /** Marks: `first` (piece), `complete` (verified and in place). A contestant that says nothing is complete when it ends. */
+  /**
+   * Marks: `first` (piece), `complete` (verified and in place). A contestant that says nothing is complete
+   * when it ends.
+   */
   readLine(line: string): string | undefined
 }
 
@@ -155,7 +158,8 @@ export const libtorrent: Contestant = {
       process,
       async getter(index) {
         const folder = await subfolder(scope, `get-${index}`)
-        // Each knows the seeder and those that started before it, so that everybody is connected to everybody.
+        // Each knows the seeder and those that started before it, so that everybody is connected to
+        // everybody.
         const peers = [port, ...others.slice(0, index)].map(String)
         const argv = [SYSTEM_PYTHON, script, 'get', torrent, folder, String(others[index]), ...peers]
         return { argv, output: join(folder, basename(payload.path)) }
@@ -165,7 +169,9 @@ export const libtorrent: Contestant = {
   readLine: readWords
 }
 
-/** Apart, so that it is no dependency of the project: `npm install --ignore-scripts --prefix bench/rivals`. */
+/**
+ * Apart, so that it is no dependency of the project: `npm install --ignore-scripts --prefix bench/rivals`.
+ */
 const WEBTORRENT = join(REPOSITORY, 'bench/rivals/node_modules/webtorrent')
 
 export const webtorrent: Contestant = {
@@ -265,7 +271,9 @@ async function announced(port: number): Promise<void> {
   throw new Error('aria2 did not announce itself')
 }
 
-/** nginx and curl: plain HTTP, nothing verified, one receiver at a time in mind. What a network could carry. */
+/**
+ * nginx and curl: plain HTTP, nothing verified, one receiver at a time in mind. What a network could carry.
+ */
 export const curl: Contestant = {
   name: 'curl',
   isPeerToPeer: false,

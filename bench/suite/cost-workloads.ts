@@ -1,6 +1,7 @@
 /**
- * A row for each fixed cost of a node, in CPU milliseconds, so that a reader sees where a second goes. costs.ts does what is measured; the start of a
- * process is measured here, by the command line that users run.
+ * A row for each fixed cost of a node, in CPU milliseconds, so that a reader sees where a second goes.
+ * costs.ts does what is measured; the start of a process is measured here, by the command line that users
+ * run.
  */
 
 import { execFile } from 'node:child_process'
@@ -38,7 +39,10 @@ function cost(name: string) {
   }
 }
 
-/** From the start of `swarm seed` to its word that it serves: in a user's first run, without V8's kept code, and in a later one. */
+/**
+ * From the start of `swarm seed` to its word that it serves: in a user's first run, without V8's kept code,
+ * and in a later one.
+ */
 async function start({ scope, payload, cli }: SampleContext): Promise<Sample> {
   const startedMs = performance.now()
   const env = { XDG_CACHE_HOME: join(scope.folder, 'cache') }

@@ -1,11 +1,11 @@
 /**
- * What one thing that a node does costs in CPU time: a connection, a lookup, a message, a piece. Both ends run in this process, so a figure is
- * the sum over all nodes that take part.
+ * What one thing that a node does costs in CPU time: a connection, a lookup, a message, a piece. Both ends
+ * run in this process, so a figure is the sum over all nodes that take part.
  *
  *   node bench/suite/costs.ts <name>     prints {"firstCpuMs": …, "cpuMs": …} for one time
  *
- * The first ones in a process run code that V8 has not compiled yet, and are most of what a node does that lives for a minute: they are a figure of
- * their own. Run by cost-workloads.ts, one process for each cost.
+ * The first ones in a process run code that V8 has not compiled yet, and are most of what a node does that
+ * lives for a minute: they are a figure of their own. Run by cost-workloads.ts, one process for each cost.
  */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -66,7 +66,9 @@ function listenerFor(
   }
 }
 
-/** One node that others connect to one by one: dial, handshake, identify of both, the stream and both hellos. */
+/**
+ * One node that others connect to one by one: dial, handshake, identify of both, the stream and both hellos.
+ */
 async function connection(): Promise<Plan> {
   const times = 32
   const root = rootOf(1)

@@ -1,6 +1,7 @@
 /**
- * Crowds on capped links: a seeder and its leechers, each in a network namespace with an uplink of 20 Mbit/s, all leechers started cold at the same
- * moment. Here processors of a server are short, not its links: what counts is CPU. bench/fleet does it, one client for each sample.
+ * Crowds on capped links: a seeder and its leechers, each in a network namespace with an uplink of 20 Mbit/s,
+ * all leechers started cold at the same moment. Here processors of a server are short, not its links: what
+ * counts is CPU. bench/fleet does it, one client for each sample.
  */
 
 import { execFile } from 'node:child_process'

@@ -16,7 +16,8 @@ for (let index = 0; index < Number(count); index++) {
     stateDir: join(folder, `crowd-${index}`),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     mdns: false,
-    // Only the connection to the node under test: what the others do among themselves would take the core that it is measured on.
+    // Only the connection to the node under test: what the others do among themselves would take the core
+    // that it is measured on.
     maxNeighbours: 1
   })
   // The output is there already, so the node is complete and only serves.

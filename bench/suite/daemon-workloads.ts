@@ -1,4 +1,7 @@
-/** Samples of what goes through a running daemon: a download that it is asked for, and a file that its gateway hands to curl. */
+/**
+ * Samples of what goes through a running daemon: a download that it is asked for, and a file that its gateway
+ * hands to curl.
+ */
 
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
@@ -6,8 +9,9 @@ import { join } from 'node:path'
 import { DaemonClient } from '../../src/api/client/client.ts'
 import { readDaemonFile } from '../../src/daemon/daemon-file.ts'
 import type { Running, Scope } from './measure.ts'
+import { verify } from './payload.ts'
 import type { Sample } from './results.ts'
-import { type SampleContext, verify } from './workloads.ts'
+import type { SampleContext } from './workloads.ts'
 
 const GIB = 1024 ** 3
 

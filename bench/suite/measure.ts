@@ -1,8 +1,10 @@
 /**
- * Runs whole processes and measures them: wall clock, processor time and peak memory, as the kernel counts them.
+ * Runs whole processes and measures them: wall clock, processor time and peak memory, as the kernel counts
+ * them.
  *
- * A process that ends by itself is run under GNU time, which reads the kernel's account of it; one that goes on (a seeder) is read from
- * /proc while it lives. So the suite runs on Linux alone. Nothing outlives {@link Scope.end}. Used by the workloads.
+ * A process that ends by itself is run under GNU time, which reads the kernel's account of it; one that goes
+ * on (a seeder) is read from /proc while it lives. So the suite runs on Linux alone. Nothing outlives {@link
+ * Scope.end}. Used by the workloads.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -55,7 +57,10 @@ export class Scope {
     return new Scope(folder)
   }
 
-  /** Runs a process to its end. Throws with its last words when it fails, is too slow, or ends without the mark `until`. */
+  /**
+   * Runs a process to its end. Throws with its last words when it fails, is too slow, or ends without the
+   * mark `until`.
+   */
   async run(spec: ProcessSpec, options: { readLine?: ReadLine; timeoutSeconds: number; until?: string }): Promise<Finished> {
     const account = join(this.folder, `time-${this.#files++}`)
     const timed = { ...spec, argv: ['/usr/bin/time', '--quiet', '--output', account, '--format', '%U %S %M', ...spec.argv] }
@@ -83,7 +88,7 @@ export class Scope {
       return mark
     })
     const timer = setTimeout(() => ready.reject(new Error('too slow')), timeoutSeconds * 1000)
-    closed.then(code => ready.reject(new Error(`ended with ${code}`)))
+    void closed.then(code => ready.reject(new Error(`ended with ${code}`)))
     try {
       await ready.promise
     } catch (err) {
@@ -158,7 +163,8 @@ export class Running {
       readFile(`/proc/${this.pid}/stat`, 'utf8'),
       readFile(`/proc/${this.pid}/status`, 'utf8')
     ])
-    // The name in parentheses may hold blanks; utime and stime are the 14th and 15th field, so 11 and 12 behind it.
+    // The name in parentheses may hold blanks; utime and stime are the 14th and 15th field, so 11 and 12
+    // behind it.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
     return { cpuSeconds, peakRssBytes: kibOf(status, 'VmHWM') * 1024 }

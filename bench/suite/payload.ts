@@ -1,10 +1,15 @@
 /**
- * What is shared in a measurement: a file or a folder of incompressible bytes, the same for every contestant, and its torrent.
+ * What is shared in a measurement: a file or a folder of incompressible bytes, the same for every contestant,
+ * and its torrent.
  */
 
+import { execFile } from 'node:child_process'
 import { createCipheriv, createHash } from 'node:crypto'
 import { mkdir, open, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const exec = promisify(execFile)
 
 const BLOCK_BYTES = 4 * 1024 * 1024
 
@@ -94,4 +99,12 @@ function bencode(value: Bencodable): Buffer {
   if (Array.isArray(value)) return Buffer.concat([Buffer.from('l'), ...value.map(bencode), end])
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
   return Buffer.concat([Buffer.from('d'), ...entries.flatMap(([key, item]) => [bencode(key), bencode(item)]), end])
+}
+
+/** The bytes on disk are the seeder's. */
+export async function verify(payload: Payload, output: string): Promise<void> {
+  const [command, flag] = payload.files === undefined ? ['cmp', '-s'] : ['diff', '-rq']
+  await exec(command as string, [flag as string, payload.path, output]).catch(err => {
+    throw new Error(`${output} is not what was seeded: ${err.stdout ?? err.message}`)
+  })
 }

@@ -23,7 +23,10 @@ export interface Sample {
   readonly getterPeakBytes?: number
   /** Memory gained over the time watched. */
   readonly growthBytes?: number
-  /** Processor time for one time that something is done, in milliseconds: the first times in a process, and those after. */
+  /**
+   * Processor time for one time that something is done, in milliseconds: the first times in a process, and
+   * those after.
+   */
   readonly firstCpuMs?: number
   readonly cpuMs?: number
   /** Longest time that the event loop stood still. */

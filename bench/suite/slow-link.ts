@@ -1,8 +1,9 @@
 /**
- * A link with a rate and a round trip, in user space: a TCP proxy that hands on what it reads as late as such a link would.
+ * A link with a rate and a round trip, in user space: a TCP proxy that hands on what it reads as late as such
+ * a link would.
  *
- * Each direction sends at most `bytesPerSecond` and takes half of the round trip; what is under way and a buffer of a router wait in
- * memory, more is not read. Used by workloads.ts.
+ * Each direction sends at most `bytesPerSecond` and takes half of the round trip; what is under way and a
+ * buffer of a router wait in memory, more is not read. Used by workloads.ts.
  */
 
 import { connect, createServer, type Socket } from 'node:net'

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import type { Contestant, ContestantName } from './contestants.ts'
 import { gateway, throughDaemon } from './daemon-workloads.ts'
 import type { Finished, Scope } from './measure.ts'
-import type { Payload } from './payload.ts'
+import { type Payload, verify } from './payload.ts'
 import type { Sample } from './results.ts'
 import { SlowLink, type SlowLinkOptions } from './slow-link.ts'
 
@@ -96,14 +96,6 @@ function overSlowLink(link: SlowLinkOptions) {
     const seconds = marks.complete ?? wallSeconds
     return { seconds, bytesPerSecond: payload.bytes / seconds }
   }
-}
-
-/** The bytes on disk are the seeder's. */
-export async function verify(payload: Payload, output: string): Promise<void> {
-  const [command, flag] = payload.files === undefined ? ['cmp', '-s'] : ['diff', '-rq']
-  await exec(command as string, [flag as string, payload.path, output]).catch(err => {
-    throw new Error(`${output} is not what was seeded: ${err.stdout ?? err.message}`)
-  })
 }
 
 /** Hashing a file that is in the page cache, by the command that a user would run. */

@@ -1,4 +1,7 @@
-/** Measures rows: each a few times alone and beside its neighbours, of which the median counts. Used by main.ts and the tests. */
+/**
+ * Measures rows: each a few times alone and beside its neighbours, of which the median counts. Used by
+ * main.ts and the tests.
+ */
 
 import type { Row } from './rows.ts'
 import { type Outcome, type RunOptions, runOnce, type Setting } from './swarm.ts'

@@ -1,4 +1,7 @@
-/** Where the members of a swarm stand: all on loopback, or each in a network namespace behind a link of its own. */
+/**
+ * Where the members of a swarm stand: all on loopback, or each in a network namespace behind a link of its
+ * own.
+ */
 
 import { NetnsLab } from '../fleet/netns-lab.ts'
 

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:unequal`: how much longer honest leechers take beside neighbours that are slow or hostile, with the built command line.
- * Exit codes: 0 all within their targets, 1 not, 2 usage, 77 this machine gives no rights for `--capped`.
+ * `npm run bench:unequal`: how much longer honest leechers take beside neighbours that are slow or hostile,
+ * with the built command line. Exit codes: 0 all within their targets, 1 not, 2 usage, 77 this machine gives
+ * no rights for `--capped`.
  */
 
 import { fileURLToPath } from 'node:url'

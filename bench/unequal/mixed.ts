@@ -1,5 +1,6 @@
 /**
- * Swarms of real processes with limits drawn by a seed: how long each leecher takes, beside what its own limit and the seeder's allow.
+ * Swarms of real processes with limits drawn by a seed: how long each leecher takes, beside what its own
+ * limit and the seeder's allow.
  */
 
 import { Random } from '../../src/util/random.ts'
@@ -21,7 +22,9 @@ export interface MixedMember {
   readonly joinsAfterSeconds: number
   readonly isStopped: boolean
   readonly seconds: number | undefined
-  /** What its own limit or the seeder's takes, or all without limits on this machine, and the pause on top. */
+  /**
+   * What its own limit or the seeder's takes, or all without limits on this machine, and the pause on top.
+   */
   readonly allowedSeconds: number
 }
 

@@ -1,5 +1,6 @@
 /**
- * Processes that print one JSON object per line, and a folder for their files; all of it ends with the stage. Used by swarm.ts.
+ * Processes that print one JSON object per line, and a folder for their files; all of it ends with the stage.
+ * Used by swarm.ts.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -49,7 +50,10 @@ export class Actor {
     })
   }
 
-  /** The first event of this name that `matches`, past or future; undefined when the process ends, or time does, without. */
+  /**
+   * The first event of this name that `matches`, past or future; undefined when the process ends, or time
+   * does, without.
+   */
   async event(name: string, timeoutMs = READY_MS, matches = (_: CliEvent): boolean => true): Promise<CliEvent | undefined> {
     const deadlineMs = performance.now() + timeoutMs
     for (;;) {

@@ -1,4 +1,7 @@
-/** The rows of the table: who stands beside the fast leechers, and how much longer these may take for it. Pure data. */
+/**
+ * The rows of the table: who stands beside the fast leechers, and how much longer these may take for it. Pure
+ * data.
+ */
 
 import type { BehaviourName } from '../../test/hostile/peers/behaviours.ts'
 import type { Leecher, Neighbour, Setting } from './swarm.ts'
@@ -72,7 +75,10 @@ const narrow = (mbit: number): Leecher => ({ args: [], link: { down: mbit * MBIT
 const stopped: Leecher = { ...twenty, isTimed: false, pause: { afterSeconds: 2, seconds: 20 } }
 const crowd = (count: number, leecher: Leecher): Leecher[] => Array.from({ length: count }, () => leecher)
 
-/** On links of their own, in network namespaces; everybody starts at the same signal, and the seeder has no limit. */
+/**
+ * On links of their own, in network namespaces; everybody starts at the same signal, and the seeder has no
+ * limit.
+ */
 export const CAPPED_ROWS: readonly Row[] = [
   {
     name: 'down-4',

@@ -1,6 +1,7 @@
 /**
- * One swarm of unequals: a seeder, neighbours that are slow or hostile and are there first, and honest leechers whose time is taken from a
- * signal to the verified file. Every member is a process; nodes are the built command line.
+ * One swarm of unequals: a seeder, neighbours that are slow or hostile and are there first, and honest
+ * leechers whose time is taken from a signal to the verified file. Every member is a process; nodes are the
+ * built command line.
  */
 
 import { createCipheriv } from 'node:crypto'
@@ -53,7 +54,10 @@ export interface Setting {
 }
 
 export interface Outcome {
-  /** Of each leecher, from its signal to the verified file; undefined: it did not get there in time, or is not timed. */
+  /**
+   * Of each leecher, from its signal to the verified file; undefined: it did not get there in time, or is not
+   * timed.
+   */
   readonly seconds: readonly (number | undefined)[]
   /** Why a timed one did not, in words. */
   readonly faults: readonly string[]
@@ -99,7 +103,8 @@ class Run {
     await this.#startSeeder()
     const addresses: string[] = []
     for (const [index, neighbour] of neighbours.entries()) addresses.push(...(await this.#startNeighbour(neighbour, index)))
-    // Known from the start, so that they do their harm from the first piece on; 20 MB take less than their discovery.
+    // Known from the start, so that they do their harm from the first piece on; 20 MB take less than their
+    // discovery.
     this.#know(addresses)
     await using origin =
       originBytesPerSecond === undefined
@@ -130,7 +135,10 @@ class Run {
     this.#know((addresses as string[]).slice(0, 1))
   }
 
-  /** Starts it and waits until it is a neighbour of the seeder. Resolves with addresses at which it can be reached, where it tells. */
+  /**
+   * Starts it and waits until it is a neighbour of the seeder. Resolves with addresses at which it can be
+   * reached, where it tells.
+   */
   async #startNeighbour(neighbour: Neighbour, index: number): Promise<string[]> {
     const name = `s${index + 1}`
     if (neighbour.kind === 'leecher') {

@@ -1,7 +1,8 @@
 /**
- * A tour of the daemon on this machine: `node examples/daemon/tour.ts`. It starts one daemon that shares a file and one that gets it,
- * streams a range of it while it is half there, looks at pieces and peers, changes a limit, restarts a daemon after a kill -9, and prints
- * what it saw. Everything is in a temporary folder and gone afterwards.
+ * A tour of the daemon on this machine: `node examples/daemon/tour.ts`. It starts one daemon that shares a
+ * file and one that gets it, streams a range of it while it is half there, looks at pieces and peers, changes
+ * a limit, restarts a daemon after a kill -9, and prints what it saw. Everything is in a temporary folder and
+ * gone afterwards.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'

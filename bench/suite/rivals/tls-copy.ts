@@ -1,6 +1,7 @@
 /**
- * The least that Node itself can do for this job, as a yardstick that is there on every machine: one TLS connection, pieces hashed with
- * BLAKE3 as they arrive and written in place, flushed at the end. No peers, no requests, no resume.
+ * The least that Node itself can do for this job, as a yardstick that is there on every machine: one TLS
+ * connection, pieces hashed with BLAKE3 as they arrive and written in place, flushed at the end. No peers, no
+ * requests, no resume.
  *
  *   tls-copy.ts seed <file> <port>     prints `serving`
  *   tls-copy.ts get <file> <port>      prints `complete`
