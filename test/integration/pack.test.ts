@@ -63,6 +63,8 @@ describe('the package that npm pack makes', { timeout: 1_500_000 }, () => {
       await writeFile(`${cwd}/data.bin`, Buffer.alloc(3_000_000, 'swarm'))
       await swarm('create', 'data.bin')
       assert.match((await swarm('info', 'data.bin.swarm')).stdout, /3\.00 MB/)
+      await writeFile(`${cwd}/required.cjs`, "console.log(typeof require('swarmfile').createNode)\n")
+      assert.equal((await run('node', ['required.cjs'], { cwd, env })).stdout, 'function\n')
 
       const seeder = spawn('swarm', ['seed', 'data.bin', '--json', '--no-mdns'], {
         cwd,

@@ -1,0 +1,44 @@
+/**
+ * The documents do not promise what is not there: files that they link or name, npm scripts that they tell readers to run.
+ */
+
+import assert from 'node:assert/strict'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'node:test'
+
+const ROOT = join(import.meta.dirname, '..')
+const DOCS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', ...globSync('docs/*.md', { cwd: ROOT })]
+const { scripts, files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+
+const textOf = (doc: string) => readFileSync(join(ROOT, doc), 'utf8')
+
+/** Targets of links within the repository, from its root. */
+function linksOf(doc: string): string[] {
+  return [...textOf(doc).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, target]) =>
+    relative(ROOT, join(ROOT, dirname(doc), target as string))
+  )
+}
+
+test('every file that a document links is there', () => {
+  for (const doc of DOCS) for (const target of linksOf(doc)) assert.ok(existsSync(join(ROOT, target)), `${doc} links ${target}`)
+})
+
+test('every place in the sources that a contributor is sent to is there', () => {
+  const named = [...textOf('CONTRIBUTING.md').matchAll(/`((?:src|test|docs)\/[\w./-]+)`/g)].map(([, path]) => path as string)
+  assert.ok(named.length > 20)
+  for (const path of named) if (!path.includes('NNN')) assert.ok(existsSync(join(ROOT, path)), path)
+})
+
+test('every npm script that a document names is one', () => {
+  for (const doc of DOCS) {
+    for (const [, name] of textOf(doc).matchAll(/npm run (?:-s |--silent )?([\w:]+)/g))
+      assert.ok(scripts[name as string], `${doc}: ${name}`)
+  }
+})
+
+test('the package holds every file that its README links', () => {
+  const packed = new Set(['README.md', 'LICENSE', ...globSync(files, { cwd: ROOT })])
+  const held = (target: string) => packed.has(target) || [...packed].some(path => path.startsWith(`${target}/`))
+  for (const target of linksOf('README.md')) assert.ok(held(target), target)
+})
