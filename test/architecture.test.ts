@@ -45,7 +45,7 @@ test('sizes, complexity, dead exports, comments and words are within their limit
 test('only the public entry can be imported from outside', () => {
   const { exports, types } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
   assert.deepEqual(exports, {
-    '.': { types: './dist/index.d.ts', import: './dist/index.js' },
+    '.': { types: './dist/index.d.ts', default: './dist/index.js' },
     './package.json': './package.json'
   })
   assert.equal(types, './dist/index.d.ts')
