@@ -1,5 +1,5 @@
 /**
- * The documents do not promise what is not there: files that they link or name, npm scripts that they tell readers to run.
+ * Documents name only what is there: files that they link or send readers to, and npm scripts.
  */
 
 import assert from 'node:assert/strict'
