@@ -9,6 +9,7 @@ import { dhtKey } from '../src/content/dht-key.ts'
 import { formatLink } from '../src/content/link.ts'
 import { formatManifest, type Manifest } from '../src/content/manifest.ts'
 import { encodePieceList } from '../src/content/piece-list.ts'
+import { Keepers, rankOf } from '../src/engine/origin/election.ts'
 import { topicOf } from '../src/network/discovery/gossip.ts'
 import { GossipSeal } from '../src/network/discovery/gossip-seal.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
@@ -175,3 +176,52 @@ write('handshakes.json', [
   handshakeOf(PIECE_CONNECTION_PROTOCOL, true),
   handshakeOf(PIECE_LIST_PROTOCOL, false)
 ])
+
+const KEEPERS = [peer, '12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo', 'a', 'b']
+const keepers = new Keepers()
+for (const each of KEEPERS) keepers.record({ peer: each, beat: 0 }, 0)
+write('keepers.json', {
+  ranks: KEEPERS.map(each => ({ peer: each, rank: rankOf(each) })),
+  order: keepers.peers,
+  owners: Array.from({ length: 24 }, (_, block) => keepers.peers[keepers.ownerOf(block)])
+})
+
+/** Paths where the order of bytes differs from that of UTF-16 units or of folders first. */
+const PATHS = ['a-b', 'a/b', 'a/c/d', 'a0', 'b', 'Z', '\u{10000}', '\uffee', 'é', 'e']
+write(
+  'folder-order.json',
+  PATHS.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+)
+
+/** One whole download of the file of two pieces: what either side writes on its stream, frame by frame. */
+const sample = fileManifest()
+const sampleContent = sampleBytes(sample.length)
+const bytesOf = (piece: number) => sampleContent.subarray(piece * sample.pieceLength, (piece + 1) * sample.pieceLength)
+const pieceFrame = (piece: number) => Buffer.concat([encodePieceHeader(piece, bytesOf(piece).length), bytesOf(piece)])
+const hello = encodeMessage({ type: 'hello', version: 1, pieceCount: 2, labels: {} })
+const greeting = handshakeOf(PIECES_PROTOCOL, false) as Record<'opening' | 'answer' | 'confirmation', Uint8Array>
+const says = (from: 'leecher' | 'seeder', what: string, frame: Uint8Array) => ({
+  from,
+  what,
+  frame: Uint8Array.from(frame)
+})
+write('session.json', {
+  root: decodeHex(sample.root),
+  frames: [
+    says('leecher', 'open', greeting.opening),
+    says('seeder', 'answer', greeting.answer),
+    says('seeder', 'hello', hello),
+    says('leecher', 'confirm', greeting.confirmation),
+    says('leecher', 'hello', hello),
+    says('leecher', 'bitfield', encodeMessage({ type: 'bitfield', bits: Uint8Array.of(0) })),
+    says('seeder', 'bitfield', encodeMessage({ type: 'bitfield', bits: Uint8Array.of(0xc0) })),
+    says('leecher', 'request', encodeMessage({ type: 'request', pieces: [0], urgent: false })),
+    says('seeder', 'piece', pieceFrame(0)),
+    says('leecher', 'have', encodeMessage({ type: 'have', pieces: [0] })),
+    says('seeder', 'offer', encodeMessage({ type: 'offer', pieces: [1] })),
+    says('leecher', 'request', encodeMessage({ type: 'request', pieces: [1], urgent: false })),
+    says('seeder', 'piece', pieceFrame(1)),
+    says('leecher', 'have', encodeMessage({ type: 'have', pieces: [1] })),
+    says('leecher', 'goodbye', encodeMessage({ type: 'goodbye', reason: 'leaving' }))
+  ]
+})

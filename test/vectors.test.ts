@@ -5,16 +5,19 @@
 import assert from 'node:assert/strict'
 import { createCipheriv, createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { Blake3Hasher } from '@napi-rs/blake-hash'
 import { dhtKey } from '../src/content/dht-key.ts'
 import { formatLink, parseLink } from '../src/content/link.ts'
 import { formatManifest, parseManifest } from '../src/content/manifest.ts'
 import { encodePieceList, parsePieceList } from '../src/content/piece-list.ts'
+import { Keepers, rankOf } from '../src/engine/origin/election.ts'
 import { ProtocolError } from '../src/errors.ts'
 import { topicOf } from '../src/network/discovery/gossip.ts'
 import { GossipSeal } from '../src/network/discovery/gossip-seal.ts'
+import { scanContent } from '../src/store/scan-content.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
 import {
   decodeMessage,
@@ -29,6 +32,7 @@ import { decodeGossip, encodeGossip } from '../src/wire/gossip.ts'
 import { HANDSHAKE_FRAME_TYPES } from '../src/wire/handshake.ts'
 import { decodePieceListAnswerHeader, encodePieceListAnswerHeader } from '../src/wire/piece-list.ts'
 import { hash } from './content/samples.ts'
+import { tempFolder } from './store/fixtures.ts'
 
 /** The vectors, `{ hex }` turned into bytes. */
 function read(name: string) {
@@ -147,4 +151,71 @@ test('the vectors have every message and every reason to reject', () => {
     vector.message.type === 'reject' ? [vector.message.reason] : []
   )
   assert.deepEqual(reasons, ['have', 'expected', 'full', 'missing', 'choked'])
+})
+
+/** As docs/PROTOCOL.md, "Origins", writes them: 32 bits, unsigned. */
+const times = (a: number, b: number) => Number((BigInt(a) * BigInt(b)) & 0xffff_ffffn)
+const xor = (a: number, b: number) => (a ^ b) >>> 0
+function m(value: number): number {
+  let h = times(xor(value, value >>> 16), 0x85ebca6b)
+  h = times(xor(h, h >>> 13), 0xc2b2ae35)
+  return xor(h, h >>> 16)
+}
+
+test('ranks of peers, the order of keepers and the owners of blocks are those of the vectors', () => {
+  const { ranks, order, owners } = read('keepers.json')
+  const rankBy = new Map<string, number>()
+  for (const { peer, rank } of ranks) {
+    let h = 0x811c9dc5
+    for (const byte of Buffer.from(peer)) h = times(xor(h, byte), 0x01000193)
+    assert.equal(m(h), rank)
+    assert.equal(rankOf(peer), rank)
+    rankBy.set(peer, rank)
+  }
+  const rank = (peer: string) => rankBy.get(peer) as number
+  assert.deepEqual(
+    order,
+    [...rankBy.keys()].sort((a, b) => rank(a) - rank(b))
+  )
+  const keepers = new Keepers()
+  for (const peer of rankBy.keys()) keepers.record({ peer, beat: 0 }, 0)
+  assert.deepEqual(keepers.peers, order)
+  for (const [block, owner] of owners.entries()) {
+    const weight = (peer: string) => m(xor(rank(peer), m(block)))
+    const smallest = order.toSorted((a: string, b: string) => weight(a) - weight(b))[0]
+    assert.equal(owner, smallest)
+    assert.equal(order[keepers.ownerOf(block)], owner)
+  }
+})
+
+test('a folder is listed in the order of the vectors', async t => {
+  const order: string[] = read('folder-order.json')
+  const folder = await tempFolder(t)
+  for (const path of order.toReversed()) {
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await writeFile(join(folder, path), path)
+  }
+  const { files } = await scanContent(folder)
+  assert.deepEqual(
+    files.map(({ path }) => path),
+    order
+  )
+})
+
+test('a whole session reads by frame lengths alone and brings the bytes of the root', () => {
+  const { root, frames } = read('session.json')
+  const { file } = read('manifests.json')
+  assert.equal(encodeHex(root), file.root)
+  const types = { ...FRAME_TYPES, ...HANDSHAKE_FRAME_TYPES, piece: PIECE_FRAME_TYPE } as Record<string, number>
+  const got: Buffer[] = []
+  for (const { what, frame } of frames) {
+    const bytes = Buffer.from(frame)
+    assert.equal(bytes.readUInt32BE(0), bytes.length - 4)
+    assert.equal(bytes[4], types[what])
+    if (what === 'piece') got[bytes.readUInt32BE(5)] = bytes.subarray(9)
+  }
+  assert.deepEqual(Buffer.concat(got), Buffer.from(file.content))
+  for (const [piece, bytes] of got.entries()) {
+    assert.deepEqual(Buffer.from(hash(bytes)), Buffer.from(file.manifest.hashes.subarray(piece * 32, piece * 32 + 32)))
+  }
 })
