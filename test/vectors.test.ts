@@ -182,7 +182,7 @@ test('ranks of peers, the order of keepers and the owners of blocks are those of
   assert.deepEqual(keepers.peers, order)
   for (const [block, owner] of owners.entries()) {
     const weight = (peer: string) => m(xor(rank(peer), m(block)))
-    const smallest: string = order.toSorted((a: string, b: string) => weight(a) - weight(b))[0]
+    const smallest: unknown = order.toSorted((a: string, b: string) => weight(a) - weight(b))[0]
     assert.equal(owner, smallest)
     assert.equal(order[keepers.ownerOf(block)], owner)
   }
