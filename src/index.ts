@@ -1,5 +1,22 @@
 /**
- * The public API; nothing else is importable from outside.
+ * Peer-to-peer distribution of one file or folder to many machines. Only these exports are importable.
+ *
+ * A node is a running peer. `seed` shares a file where it lies. `get` fetches what a link or manifest
+ * names and
+ * verifies every piece.
+ * Errors are subclasses of {@link SwarmError}, whose `code` says who must act.
+ *
+ * @example
+ * ```ts
+ * import { createNode } from 'swarmfile'
+ *
+ * const node = await createNode()
+ * const transfer = await node.get('swarm:6e48d13f…', { output: 'disk.img' })
+ * await transfer.completed
+ * await node.stop()
+ * ```
+ *
+ * @packageDocumentation
  */
 
 export type { Manifest, ManifestFile, PeerHint } from './content/manifest.ts'

@@ -42,3 +42,24 @@ test('the package holds every file that its README links', () => {
   const held = (target: string) => packed.has(target) || [...packed].some(path => path.startsWith(`${target}/`))
   for (const target of linksOf('README.md')) assert.ok(held(target), target)
 })
+
+test('every file that a walk of ARCHITECTURE.md names is there, and no walk names one twice', () => {
+  const section = textOf('ARCHITECTURE.md').split('## Three walks')[1]?.split('\n## ')[0] as string
+  const walks = section
+    .split('\n**')
+    .slice(1)
+    .map(walk => [...walk.matchAll(/^\d+\. `(src\/[^`]+)`/gm)].map(([, path]) => path as string))
+  assert.equal(walks.length, 3)
+  for (const walk of walks) {
+    assert.ok(walk.length > 5)
+    assert.equal(new Set(walk).size, walk.length)
+    for (const path of walk) assert.ok(existsSync(join(ROOT, path)), path)
+  }
+})
+
+test('no document uses the words that make sentences hard to read', () => {
+  for (const doc of [...DOCS, 'CHANGELOG.md']) {
+    const [word] = textOf(doc).match(/\b(whoever|in place of|anew|told of)\b/i) ?? []
+    assert.equal(word, undefined, doc)
+  }
+})

@@ -87,7 +87,7 @@ function pathFault(path: string): string | undefined {
 }
 
 const ROOT = 0
-/** In place of a folder's number. */
+/** Stands where a folder's number would. */
 const FILE = -1
 
 interface Entry {

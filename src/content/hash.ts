@@ -1,5 +1,5 @@
 /**
- * What the content code asks of a hash: BLAKE3-256, handed in by whoever can load it (store/hasher.ts).
+ * What the content code asks of a hash: BLAKE3-256, handed in from outside (store/hasher.ts loads it).
  *
  * Pure: the native module and its fallback are loaded outside, so that manifests, links and lists stay free of I/O.
  */

@@ -147,7 +147,7 @@ export interface Host {
   readonly peer: string
   readonly router: Router
   /**
-   * Pieces arrive in buffers of this pool. Whoever is done with one gives it back, so that it is used again.
+   * Pieces arrive in buffers of this pool. A user who is done gives it back, so that it is used again.
    */
   readonly buffers: BufferPool
   /** Listening addresses with /p2p suffix, most useful first. */

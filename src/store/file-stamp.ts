@@ -2,7 +2,7 @@
  * Noticing that a file changed without reading it: size, times and inode, as git's index does it.
  *
  * A stamp proves "unchanged since" only when the file was quiet for longer than its file system's clock tick when the stamp was
- * taken: a change within the same tick would leave the same times. `isSettled` says so; whoever stamps must ask it.
+ * taken: a change within the same tick would leave the same times. `isSettled` says so; callers must ask it.
  */
 
 import type { BigIntStats } from 'node:fs'

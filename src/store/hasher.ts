@@ -2,7 +2,7 @@
  * Loads BLAKE3: the prebuilt native module where there is one for this platform (3,800 MB/s per core), else the pure one
  * (400 to 700 MB/s). Both give the same hashes, hence the same manifests.
  *
- * Called once per process by whoever composes stores and nodes; the function is then handed down.
+ * Called once per process by the code that composes stores and nodes; the function is then handed down.
  */
 
 import type { HashFunction } from '../content/hash.ts'

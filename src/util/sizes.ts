@@ -1,7 +1,7 @@
 /**
  * Sizes, rates and durations as people write and read them: `5MB`, `256KiB`, `20mbit`, `1h`, and back.
  *
- * Pure. Parsing never throws: text that is not a quantity gives `undefined`, and whoever asked names the option at fault.
+ * Pure. Parsing never throws: text that is not a quantity gives `undefined`, and the caller names the option at fault.
  * `KB`, `MB`, … are powers of 1000; `KiB`, `MiB`, … and the bare letters `K`, `M`, … are powers of 1024 (as curl and dd read them).
  * Upper and lower case mean the same; bits are bits only when the text says so (`bit`, `bps`). Callers: cli, daemon.
  */

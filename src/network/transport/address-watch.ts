@@ -2,7 +2,7 @@
  * Notices within seconds that this machine's addresses changed (another network, a new lease), and ends the
  * connections that were bound to an address that is gone: TCP would keep them for minutes and a heartbeat for
  * one, while nothing moves. What is to be done about it follows by itself: peer streams end, their peers are
- * dialled anew, and the DHT is told. Used by host.ts.
+ * dialled again, and the DHT is told. Used by host.ts.
  */
 
 import type { Socket } from 'node:net'

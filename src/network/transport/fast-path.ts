@@ -1,6 +1,6 @@
 /**
  * What libp2p's stream interface does not say: how bytes pass between TLS socket, multiplexer and peer stream
- * without being allocated anew, and which of them are urgent.
+ * without being allocated again, and which of them are urgent.
  *
  * In, bytes that are taken at once come as views of one buffer that is read into again and again; the one
  * copy is the one into the piece. Without a taker everything goes the usual way, as 'message' events that own

@@ -19,6 +19,6 @@ export function setLowDelay(socket: Socket, isLowDelay: boolean): void {
   try {
     socket.setTypeOfService?.(isLowDelay ? LOW_DELAY : NORMAL)
   } catch {
-    // Not allowed here; or the socket is closed, and whoever uses it hears of that.
+    // Not allowed here; or the socket is closed, and its user hears of that.
   }
 }

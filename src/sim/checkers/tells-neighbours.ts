@@ -1,4 +1,4 @@
-/** Whoever verified a piece tells every neighbour soon. */
+/** A peer that verified a piece tells every neighbour soon. */
 
 import type { Input, Output } from '../../engine/contract.ts'
 import type { SimPeer } from '../peer.ts'

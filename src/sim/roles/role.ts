@@ -20,6 +20,6 @@ export interface Role {
   readonly isHostile: boolean
   /** Changes what the peer is given: its machine, its engine's options. `slowness`: times slower than an honest one. */
   readonly prepare?: (spec: PeerSpec, slowness: number) => PeerSpec
-  /** Makes what acts in place of the engine. */
+  /** Makes the actor that replaces the engine. */
   readonly act?: (context: ActorContext) => Actor
 }
