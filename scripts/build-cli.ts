@@ -40,9 +40,9 @@ const common: BuildOptions = {
 }
 await build({
   ...common,
-  // The thread that hashes is started by its file's name; without it hashing goes on with one core, three
+  // Threads are started by their file's name; without them hashing and folders of small files go on, several
   // times slower.
-  entryPoints: [`${source}cli/main.ts`, `${source}store/hash-worker.ts`],
+  entryPoints: [`${source}cli/main.ts`, `${source}store/hash-worker.ts`, `${source}store/file-worker.ts`],
   outbase: source,
   outdir: target,
   format: 'esm',

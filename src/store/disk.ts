@@ -6,6 +6,7 @@
  * under our feet. Called by the stores of this folder only.
  */
 
+import { execFile } from 'node:child_process'
 import fs from 'node:fs'
 import { dirname } from 'node:path'
 import { StoreError } from '../errors.ts'
@@ -92,6 +93,15 @@ export function dataSync(fd: number, path: string): Promise<void> {
   return new Promise((resolve, reject) =>
     fs.fdatasync(fd, err => (err ? reject(storeError('cannot flush', path, err)) : resolve()))
   )
+}
+
+/**
+ * Forces everything to disk that was written to the file system of `path`, by the system's `sync -f`: Node
+ * has no such call. False where there is
+ * none, or when it failed: the caller flushes file by file then and meets the reason.
+ */
+export function syncFileSystem(path: string): Promise<boolean> {
+  return new Promise(resolve => execFile('sync', ['-f', path], err => resolve(err === null)))
 }
 
 export function statFile(fd: number, path: string): Promise<fs.BigIntStats> {

@@ -18,7 +18,7 @@ export interface Stamp {
 const FINE_TICK_NS = 50_000_000n
 const COARSE_TICK_NS = 2_000_000_000n
 
-export function stampOf(stats: BigIntStats): Stamp {
+export function stampOf(stats: Pick<BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>): Stamp {
   return { size: stats.size, mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs, inode: stats.ino }
 }
 

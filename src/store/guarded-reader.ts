@@ -14,6 +14,7 @@ import type { Manifest } from '../content/manifest.ts'
 import { StoreError } from '../errors.ts'
 import { forEachWide, isNoFile, openRaw, readAt, statFile, storeError } from './disk.ts'
 import { isSameStamp, type Stamp, stampOf } from './file-stamp.ts'
+import { FileThread } from './file-thread.ts'
 import { HandlePool } from './handle-pool.ts'
 import { isPieceHash, type Layout, type Slice } from './layout.ts'
 import { PieceLostError } from './piece-store.ts'
@@ -35,6 +36,13 @@ export interface GuardedReaderInit {
 
 /** Slices of one piece that are read at once; Node's thread pool has four threads. */
 const READ_WIDTH = 4
+/** Slices of a piece from which on a thread reads them. */
+const TOGETHER_FROM = 16
+/**
+ * One for all readers of the process, since a daemon may share thousands of folders. Ends with the process
+ * and does not keep it alive.
+ */
+let thread: FileThread | undefined
 
 /** The front of `into` when it is long enough, else a buffer of its own. */
 export function bufferFor(bytes: number, into: Uint8Array | undefined): Uint8Array {
@@ -68,7 +76,9 @@ export class GuardedReader {
       const slices = this.#init.slicesOf?.(piece) ?? layout.slicesOf(piece)
       let isTrusted = true
       let isShort = false
-      await forEachWide(slices, READ_WIDTH, async slice => {
+      const left = await this.#readTogether(slices, data)
+      if (left.isDoubted) isTrusted = false
+      await forEachWide(left.slices, READ_WIDTH, async slice => {
         const size = await this.#readSlice(slice, data)
         if (size === undefined) isShort = true
         else if (!size) isTrusted = false
@@ -79,6 +89,35 @@ export class GuardedReader {
       this.#pending--
       if (this.#pending === 0) for (const wake of this.#idle.splice(0)) wake()
     }
+  }
+
+  /**
+   * Reads slices of many files by the thread. Gives those that it left, and whether some file is not as it
+   * was when it was hashed.
+   */
+  async #readTogether(slices: readonly Slice[], data: Uint8Array): Promise<{ slices: readonly Slice[]; isDoubted: boolean }> {
+    if (slices.length < TOGETHER_FROM) return { slices, isDoubted: false }
+    thread ??= new FileThread()
+    const answer = await thread.read({
+      paths: slices.map(({ file }) => this.#init.pathOf(file)),
+      bytes: data.byteLength,
+      offsets: slices.map(({ pieceOffset }) => pieceOffset),
+      positions: slices.map(({ fileOffset }) => fileOffset),
+      lengths: slices.map(({ bytes }) => bytes)
+    })
+    if (answer === undefined) return { slices, isDoubted: false }
+    data.set(answer.data)
+    let isDoubted = false
+    const left = slices.filter(({ file }, index) => {
+      const look = answer.looks[index]
+      if (look === undefined) return true
+      const expected = this.#stamps[file]
+      if (expected !== undefined && isSameStamp(expected, stampOf(look))) return false
+      this.#stamps[file] = undefined
+      isDoubted = true
+      return false
+    })
+    return { slices: left, isDoubted }
   }
 
   /** Waits for the reads under way and closes every file. */

@@ -11,24 +11,24 @@
  */
 
 import { Bitfield } from '../../content/bitfield.ts'
-import type { HashFunction } from '../../content/hash.ts'
-import type { Manifest } from '../../content/manifest.ts'
 import { StoreError } from '../../errors.ts'
 import { dataSync, forEachWide, isNoFile, readAt, removePath, statPath, storeError, writeAt } from '../disk.ts'
 import { isSettled, type Stamp } from '../file-stamp.ts'
 import { bufferFor, GuardedReader } from '../guarded-reader.ts'
 import { HandlePool } from '../handle-pool.ts'
-import { isPieceHash, type Layout } from '../layout.ts'
-import { PieceLostError, type PieceStore } from '../piece-store.ts'
+import { isPieceHash, type Layout, type Slice } from '../layout.ts'
+import { PieceLostError } from '../piece-store.ts'
 import type { ProcessLock } from '../process-lock.ts'
-import type { Only, Selection } from '../selection.ts'
+import type { Selection } from '../selection.ts'
 import { intactPieces, type VerifyOptions } from '../verify-content.ts'
+import type { FileStore, FileStoreInit } from './contract.ts'
 import { Flusher } from './flusher.ts'
 import { Gate } from './gate.ts'
+import { stampsOf } from './looks.ts'
 import { restPath } from './paths.ts'
 import type { Placing } from './placing.ts'
 import { forgetStaging, isMarked, readReceipt } from './receipt.ts'
-import { type Staging, stampsOf } from './staging.ts'
+import type { Staging } from './staging.ts'
 import {
   digestOf,
   readTransferState,
@@ -37,39 +37,6 @@ import {
   type TransferState,
   writeTransferState
 } from './transfer-state.ts'
-
-export interface FileStoreInit {
-  manifest: Manifest
-  /** Final path of the file or folder. Missing parent folders are made. */
-  output: string
-  /** For a folder: the files wanted. @default all */
-  only?: Only
-  /** Where unfinished content waits, a folder that may be on another file system. @default beside the output */
-  incompleteDir?: string
-  /** Folder for resume state. */
-  stateDir: string
-  hash: HashFunction
-  /** Stops the verification of what is there already. */
-  signal?: AbortSignal
-  /** Bytes looked at of the total, while opening over what an earlier run left. */
-  onChecked?: (bytes: number, total: number) => void
-  /** Most files open at once. More: fewer reopenings in folders of many files. @default 256 */
-  maxOpenFiles?: number
-  /** Bytes written after which a flush to disk begins in the background. More: longer last flush. @default 64 MiB */
-  flushBytes?: number
-  /** Quiet time after which written pieces are flushed and the state is saved, in milliseconds. @default 2000 */
-  flushMs?: number
-}
-
-export interface FileStore extends PieceStore {
-  readonly path: string
-  /** Bytes of the wanted files. */
-  readonly wantedBytes: number
-  /** In place under its final name. */
-  readonly isFinished: boolean
-  /** Forces written pieces to disk and saves the state. Throws `StoreError`. */
-  flush(): Promise<void>
-}
 
 /** Slices of one piece written or read at once; Node's thread pool has four threads. */
 const SLICE_WIDTH = 4
@@ -118,6 +85,7 @@ export class DownloadStore implements FileStore {
     this.#pool = new HandlePool(file => this.#staging.openFile(file), init.maxOpenFiles ?? MAX_OPEN_FILES)
     this.#flusher = new Flusher({
       flushFile: file => this.#pool.use(file, fd => dataSync(fd, this.#staging.pathOf(file))).catch(err => this.#fail(file, err)),
+      flushTogether: files => this.#staging.syncTogether(files),
       onQuiet: () => void this.flush().catch(() => {}),
       isBusy: () => this.#gate.active > 0,
       bytes: init.flushBytes ?? 64 * 1024 * 1024,
@@ -197,16 +165,7 @@ export class DownloadStore implements FileStore {
     try {
       if (this.#have.get(piece) || this.#reader !== undefined) return true
       this.#flusher.requireHealthy()
-      await forEachWide(this.#selection.slicesOf(piece), SLICE_WIDTH, async slice => {
-        const path = this.#staging.pathOf(slice.file)
-        try {
-          await this.#pool.use(slice.file, fd => writeAt(fd, data, slice.pieceOffset, slice.bytes, slice.fileOffset, path))
-        } catch (err) {
-          this.#fail(slice.file, err)
-        } finally {
-          this.#flusher.noteFile(slice.file)
-        }
-      })
+      await this.#writeSlices(this.#selection.slicesOf(piece), data)
       this.#have.set(piece)
       this.#flusher.noteBytes(data.byteLength)
     } finally {
@@ -214,6 +173,19 @@ export class DownloadStore implements FileStore {
       this.#flusher.schedule()
     }
     return true
+  }
+
+  async #writeSlices(slices: readonly Slice[], data: Uint8Array): Promise<void> {
+    try {
+      await forEachWide(await this.#staging.writeWhole(slices, data), SLICE_WIDTH, async slice => {
+        const path = this.#staging.pathOf(slice.file)
+        await this.#pool
+          .use(slice.file, fd => writeAt(fd, data, slice.pieceOffset, slice.bytes, slice.fileOffset, path))
+          .catch(err => this.#fail(slice.file, err))
+      })
+    } finally {
+      for (const { file } of slices) this.#flusher.noteFile(file)
+    }
   }
 
   async read(piece: number, into?: Uint8Array): Promise<Uint8Array> {
@@ -299,13 +271,13 @@ export class DownloadStore implements FileStore {
     await this.#gate.alone(async () => {
       if (this.#reader !== undefined) return
       await this.#flusher.flush()
-      await this.#place()
+      const stamps = await this.#place()
       this.#flusher.stop()
-      await this.#serveFinal(await this.#finalStamps())
+      await this.#serveFinal(stamps)
     })
   }
 
-  async #place(): Promise<void> {
+  async #place(): Promise<(Stamp | undefined)[]> {
     const { folder, hash, placing } = this.#init
     const lost = await placing.prepare(this.#staging)
     await this.#pool.closeAll()
@@ -313,12 +285,13 @@ export class DownloadStore implements FileStore {
     this.#staging = await placing.bringHome(this.#staging)
     await placing.move(this.#staging, () => this.#saveState('moving'))
     // The content is in place. A state that cannot be updated costs the next run a verification, no more.
-    const stamps = digestOf(await this.#finalStamps(), hash)
+    const stamps = await this.#finalStamps()
     await (this.#selection.isPartial
-      ? writeTransferState(folder, { phase: 'finished', have: this.#have, stamps }, hash)
+      ? writeTransferState(folder, { phase: 'finished', have: this.#have, stamps: digestOf(stamps, hash) }, hash)
       : removePath(statePath(folder))
     ).catch(() => {})
     await forgetStaging(folder)
+    return stamps
   }
 
   /** Somebody removed or cut staged files: their pieces are to be fetched again, into new files. */
@@ -390,7 +363,7 @@ export class DownloadStore implements FileStore {
   }
 
   #finalStamps(): Promise<(Stamp | undefined)[]> {
-    return stampsOf(this.#selection, file => statPath(this.#finalPath(file)))
+    return stampsOf(this.#selection, files => this.#staging.lookElsewhere(files, file => this.#finalPath(file)))
   }
 
   #fail(file: number, err: unknown): never {

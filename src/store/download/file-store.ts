@@ -8,13 +8,14 @@ import { makeFolder, statPath } from '../disk.ts'
 import { Layout } from '../layout.ts'
 import { lockOutput } from '../process-lock.ts'
 import { Selection } from '../selection.ts'
-import { DownloadStore, type FileStore, type FileStoreInit } from './download-store.ts'
+import type { FileStore, FileStoreInit } from './contract.ts'
+import { DownloadStore } from './download-store.ts'
 import { restPath, stagingPath, transferFolder } from './paths.ts'
 import { Placing } from './placing.ts'
 import { Staging } from './staging.ts'
 import { forgetOldTransfers } from './transfer-state.ts'
 
-export type { FileStore, FileStoreInit } from './download-store.ts'
+export type { FileStore, FileStoreInit } from './contract.ts'
 
 /**
  * Opens a download: finds again what earlier runs wrote, or starts afresh. When the output is there already and matches, the store is

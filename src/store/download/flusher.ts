@@ -7,6 +7,8 @@
 import { forEachWide } from '../disk.ts'
 
 export interface FlusherInit {
+  /** Forces many files with one call, where the system has one; gives those that it did not reach. */
+  flushTogether: (files: readonly number[]) => Promise<readonly number[]>
   /** Forces one file. */
   flushFile: (file: number) => Promise<void>
   /** No piece was written for `quietMs`. */
@@ -19,6 +21,11 @@ export interface FlusherInit {
 
 /** Files flushed at once; one thread of the pool stays free for reads. Journals combine flushes that come together. */
 const FLUSH_WIDTH = 3
+/**
+ * From so many files on they are flushed together: one by one takes longer than what others wrote to the
+ * same file system.
+ */
+const TOGETHER_FROM = 256
 
 export class Flusher {
   readonly #init: FlusherInit
@@ -87,6 +94,11 @@ export class Flusher {
     return timer
   }
 
+  async #flushFiles(files: readonly number[]): Promise<void> {
+    const left = files.length < TOGETHER_FROM ? files : await this.#init.flushTogether(files)
+    await forEachWide(left, FLUSH_WIDTH, file => this.#init.flushFile(file))
+  }
+
   async #flushDirty(): Promise<void> {
     this.requireHealthy()
     if (this.#flushing !== undefined) return this.#flushing
@@ -94,7 +106,7 @@ export class Flusher {
     if (files.length === 0) return
     this.#dirty = new Set()
     this.#dirtyBytes = 0
-    this.#flushing = forEachWide(files, FLUSH_WIDTH, file => this.#init.flushFile(file))
+    this.#flushing = this.#flushFiles(files)
     try {
       await this.#flushing
     } catch (err) {

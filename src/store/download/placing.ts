@@ -8,7 +8,7 @@
 import fs from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { HashFunction } from '../../content/hash.ts'
-import type { Manifest } from '../../content/manifest.ts'
+import type { Manifest, ManifestFile } from '../../content/manifest.ts'
 import { StoreError } from '../../errors.ts'
 import { closeFile, dataSync, errnoOf, forEachWide, readAt, statFile, statPath, storeError, writeAt } from '../disk.ts'
 import { isSameStamp, type Stamp, stampOf } from '../file-stamp.ts'
@@ -112,14 +112,23 @@ export class Placing {
    */
   async prepare(staging: Staging): Promise<number[]> {
     const lost: number[] = []
-    await forEachWide(this.#layout.files, MOVE_WIDTH, async ({ length, executable }, file) => {
-      if (!this.#init.selection.isWantedFile[file] || this.#moved.has(file)) return
-      const isMade = length === 0 && !staging.staged.has(file)
-      const stats = isMade ? undefined : await staging.look(file)
-      if (!isMade && (!stats?.isFile() || stats.size !== BigInt(length))) lost.push(file)
-      else if (isMade || executable) await this.#finishFile(file, executable, staging)
-    })
-    return lost.sort((a, b) => a - b)
+    const unfinished: number[] = []
+    const isMade = (file: number): boolean => this.#layout.files[file]?.length === 0 && !staging.staged.has(file)
+    const looks = await staging.lookAtEach(this.#due().filter(file => !isMade(file)))
+    for (const file of this.#due()) {
+      const { length, executable } = this.#layout.files[file] as ManifestFile
+      if (!isMade(file) && looks.get(file)?.size !== BigInt(length)) lost.push(file)
+      else if (isMade(file) || executable) unfinished.push(file)
+    }
+    await forEachWide(unfinished, MOVE_WIDTH, file =>
+      this.#finishFile(file, this.#layout.files[file]?.executable === true, staging)
+    )
+    return lost
+  }
+
+  /** Wanted files that are not in place yet, ascending. */
+  #due(): number[] {
+    return [...this.#layout.files.keys()].filter(file => this.#init.selection.isWantedFile[file] && !this.#moved.has(file))
   }
 
   async #finishFile(file: number, executable: boolean, staging: Staging): Promise<void> {
@@ -227,11 +236,7 @@ export class Placing {
     const { selection, manifest, output, folder, hash } = this.#init
     const former = await readReceipt(folder, hash)
     const marks: (FileMark | undefined)[] = this.#layout.files.map((_, file) => former?.files[file])
-    await forEachWide(this.#layout.files, MOVE_WIDTH, async (_, file) => {
-      if (!selection.isWantedFile[file] || this.#moved.has(file)) return
-      const stats = await staging.look(file)
-      if (stats?.isFile()) marks[file] = markOf(stats)
-    })
+    for (const [file, stats] of await staging.lookAtEach(this.#due())) marks[file] = markOf(stats)
     const made = new Set(former?.folders ?? [])
     for (const names of this.#folders()) {
       if (isWhole || (await this.#tree.look([...this.#names, ...names])) === undefined) made.add(names.join('/'))

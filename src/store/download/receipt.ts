@@ -40,7 +40,7 @@ export interface Receipt {
 
 const FORMAT = 'swarm receipt 1'
 
-export function markOf(stats: fs.BigIntStats): FileMark {
+export function markOf(stats: Pick<fs.BigIntStats, 'size' | 'mtimeNs' | 'ino' | 'birthtimeNs'>): FileMark {
   return { size: stats.size, mtimeNs: stats.mtimeNs, inode: stats.ino, birthNs: stats.birthtimeNs }
 }
 

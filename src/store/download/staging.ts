@@ -8,13 +8,19 @@
 import fs from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { StoreError } from '../../errors.ts'
-import { errnoOf, forEachWide, makeFolder, openRaw, statPath, storeError } from '../disk.ts'
-import { type Stamp, stampOf } from '../file-stamp.ts'
+import { errnoOf, makeFolder, openRaw, statPath, storeError, syncFileSystem } from '../disk.ts'
+import type { Stamp } from '../file-stamp.ts'
+import { type FileLook, FileThread } from '../file-thread.ts'
+import type { Slice } from '../layout.ts'
 import type { Selection } from '../selection.ts'
+import { lookAtEach, stampsOf } from './looks.ts'
 import { isMarkedStaging, markStaging } from './receipt.ts'
 import { type Names, Tree } from './tree.ts'
 
 const READ_WRITE = fs.constants.O_RDWR | (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0)
+
+/** Files of a folder from which on a thread that works on many at once is worth its start, 30 ms. */
+const MANY_FILES = 1000
 
 export interface StagingInit {
   selection: Selection
@@ -41,6 +47,8 @@ export class Staging {
   #isOurs = false
   readonly #init: StagingInit
   readonly #selection: Selection
+  /** For folders of many files, where such a thread can reach them. */
+  readonly #thread: FileThread | undefined
   /** File number of each path in the manifest. */
   #fileAt: Map<string, number> | undefined
 
@@ -50,6 +58,8 @@ export class Staging {
     this.path = init.path
     this.tree = tree
     this.names = [basename(init.path)]
+    const isLarge = init.selection.layout.files.length >= MANY_FILES
+    this.#thread = isLarge && tree.handle !== undefined ? new FileThread() : undefined
   }
 
   /** Makes the folder around it. Throws `StoreError`. */
@@ -58,8 +68,9 @@ export class Staging {
     return new Staging(init, await Tree.open(dirname(init.path)))
   }
 
-  close(): Promise<void> {
-    return this.tree.close()
+  async close(): Promise<void> {
+    await this.#thread?.close()
+    await this.tree.close()
   }
 
   get #layout() {
@@ -90,6 +101,53 @@ export class Staging {
     })
     this.staged.add(file)
     return fd
+  }
+
+  /**
+   * Writes those slices that are whole new files, many at once. Gives the others, which are still to be
+   * written.
+   */
+  async writeWhole(slices: readonly Slice[], data: Uint8Array): Promise<Slice[]> {
+    const base = this.tree.handle
+    const isWhole = ({ file, bytes }: Slice): boolean => !this.staged.has(file) && this.#layout.files[file]?.length === bytes
+    const whole = this.#thread === undefined ? [] : slices.filter(isWhole)
+    if (whole.length < 2 || base === undefined) return [...slices]
+    const left = await this.#thread?.write({
+      base,
+      paths: whole.map(({ file }) => this.namesOf(file).join('/')),
+      data,
+      offsets: whole.map(({ pieceOffset }) => pieceOffset),
+      lengths: whole.map(({ bytes }) => bytes)
+    })
+    const written = new Set(whole)
+    for (const index of left ?? []) written.delete(whole[index] as Slice)
+    for (const { file } of written) this.staged.add(file)
+    return slices.filter(slice => !written.has(slice))
+  }
+
+  /** Forces all files to disk that are staged here with one call. Gives those that were not. */
+  async syncTogether(files: readonly number[]): Promise<number[]> {
+    if (this.#thread === undefined || !(await syncFileSystem(this.path))) return [...files]
+    return files.filter(file => file === this.#selection.restFile)
+  }
+
+  /** The regular ones among the files where they are staged. Throws `StoreError`. */
+  lookAtEach(files: readonly number[]): Promise<Map<number, FileLook>> {
+    const paths = (some: readonly number[]): string[] => some.map(file => this.namesOf(file).join('/'))
+    return lookAtEach(
+      files,
+      async some => this.#thread?.look(this.tree.handle, paths(some)),
+      file => this.look(file)
+    )
+  }
+
+  /** The same of files at other places. */
+  lookElsewhere(files: readonly number[], pathOf: (file: number) => string): Promise<Map<number, FileLook>> {
+    return lookAtEach(
+      files,
+      async some => this.#thread?.look(undefined, some.map(pathOf)),
+      file => statPath(pathOf(file))
+    )
   }
 
   #open(file: number, flags: number): Promise<number> {
@@ -200,25 +258,10 @@ export class Staging {
 
   /** Stamps of the wanted files and of the rest file (of those in `among`, if given); undefined for what is not there. */
   async stamps(among?: ReadonlySet<number>): Promise<(Stamp | undefined)[]> {
-    return stampsOf(this.#selection, file => this.look(file), among)
+    return stampsOf(this.#selection, files => this.lookAtEach(files), among)
   }
 
   #foreign(): StoreError {
     return new StoreError('something else is in the way, move it away', this.path)
   }
-}
-
-/** Stamps of the wanted files that are regular ones, and of the rest file. */
-export async function stampsOf(
-  { isWantedFile, restFile, hasRest }: Selection,
-  look: (file: number) => Promise<fs.BigIntStats | undefined>,
-  among?: ReadonlySet<number>
-): Promise<(Stamp | undefined)[]> {
-  const stamps: (Stamp | undefined)[] = new Array(restFile + 1).fill(undefined)
-  await forEachWide([...(among ?? stamps.keys())], 8, async file => {
-    if (file === restFile ? !hasRest : !isWantedFile[file]) return
-    const stats = await look(file)
-    if (stats?.isFile()) stamps[file] = stampOf(stats)
-  })
-  return stamps
 }

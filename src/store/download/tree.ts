@@ -51,6 +51,14 @@ export class Tree {
     return new Tree(base, fd)
   }
 
+  /**
+   * The open base, for the thread that works on many files at once; undefined where folders have no handles
+   * that could be named.
+   */
+  get handle(): number | undefined {
+    return this.#fd
+  }
+
   async close(): Promise<void> {
     await this.#folders.closeAll()
     if (this.#fd !== undefined) await closeFile(this.#fd)
