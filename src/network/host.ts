@@ -6,22 +6,24 @@
  * which creates one host per process.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Connection, PeerDiscovery, PeerId, Startable, Stream } from '@libp2p/interface'
+import type { Connection, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { keyOfDigest } from '../content/dht-key.ts'
 import { InvalidOptionsError, NoPeersError } from '../errors.ts'
 import { BufferPool } from '../util/buffer-pool.ts'
 import { PIECE_CONNECTION_PROTOCOL, PIECE_LIST_PROTOCOL, PIECES_PROTOCOL } from '../wire/messages.ts'
-import { parseAddresses, parseOption, peerOf, rankOf } from './addresses.ts'
+import { parseOption, peerOf, rankOf } from './addresses.ts'
+import { Dialler, withTimeout } from './dialler.ts'
 import { BootstrapLoop } from './discovery/bootstrap.ts'
 import { DhtRouter, NoRouter } from './discovery/dht-router.ts'
 import { Gossip } from './discovery/gossip.ts'
 import { GossipGate } from './discovery/gossip-gate.ts'
+import { type StartedMdns, startMdns } from './discovery/mdns.ts'
 import { keepPeersInMemory } from './discovery/peer-table.ts'
 import { RecordStore } from './discovery/record-store.ts'
 import { readWithdrawal, sendWithdrawal, WITHDRAW_PROTOCOL, WITHDRAW_TIMEOUT_MS } from './discovery/withdrawal.ts'
+import { IdentifiedPeers } from './identified-peers.ts'
 import { createLibp2pNode, DIAL_TIMEOUT_MS, type Guards, type Libp2pNode } from './libp2p-node.ts'
 import { Bans } from './limits/bans.ts'
 import { Doorkeeper } from './limits/doorkeeper.ts'
@@ -55,12 +57,7 @@ const DEFAULTS: Omit<HostOptions, 'buffers'> = {
   warn: () => {}
 }
 
-/** Of what a peer says of where it listens. */
-const MAX_ADDRESSES_TOLD = 8
-/** Before each time that a peer is asked who it is, as long as it does not answer. */
-const IDENTIFY_PAUSES_MS = [0, 1000, 5000, 20_000]
 const NEIGHBOUR_TAG = 'swarm-link'
-const MDNS_INTERVAL_MS = 10_000
 const ADDRESS_CHECK_MS = 10_000
 /** As good as for ever; libp2p wants a time. */
 const ADDRESS_TTL_MS = 365 * 86_400_000
@@ -120,13 +117,12 @@ class Libp2pHost implements Host {
   readonly #peerStreams: PeerStreams
   readonly #gossip: Gossip
   readonly #dhtRouter: DhtRouter | undefined
-  readonly #identifying = new Set<string>()
-  /** Of peers that are connected. */
-  readonly #listenAddresses = new Map<string, string[]>()
+  readonly #identified: IdentifiedPeers
+  readonly #dialler: Dialler
   readonly #peerHandlers = new Set<(peer: string, addresses: string[]) => void>()
   #bootstrapLoop: BootstrapLoop | undefined
   #heartbeat: Heartbeat | undefined
-  #discovery: Promise<(PeerDiscovery & Startable) | undefined> | undefined
+  #discovery: Promise<StartedMdns | undefined> | undefined
   #addressTimer: NodeJS.Timeout | undefined
   #addressWatch: AddressWatch | undefined
   #stopped: Promise<void> | undefined
@@ -147,9 +143,17 @@ class Libp2pHost implements Host {
       limits: options.limits,
       refusals,
       log,
-      dialAnother: (connection, signal) => this.#dialAnother(connection, signal),
+      dialAnother: (connection, signal) => this.#dialler.dialAnother(connection, signal),
       onNeighbour: (peer, isNeighbour) => this.#protect(peer, isNeighbour)
     })
+    this.#dialler = new Dialler({
+      node,
+      self: this.peer,
+      bans,
+      isPieceConnection: connection => this.#peerStreams.isPieceConnection(connection),
+      log
+    })
+    this.#identified = new IdentifiedPeers({ node, onIdentified: () => this.#dhtRouter?.handlePeerJoined(), log })
     this.#gossip = new Gossip({
       pubsub: node.services.pubsub,
       self: this.peer,
@@ -176,14 +180,9 @@ class Libp2pHost implements Host {
     const node = this.#node
     const streams = { maxInboundStreams: MAX_STREAMS_PER_CONNECTION, maxOutboundStreams: MAX_STREAMS_PER_CONNECTION }
     await node.handle(PIECES_PROTOCOL, (stream, connection) => this.#peerStreams.handleStream(stream, connection), streams)
-    await node.handle(
-      PIECE_CONNECTION_PROTOCOL,
-      (stream, connection) => this.#peerStreams.handlePieceConnection(stream, connection),
-      {
-        maxInboundStreams: 1,
-        maxOutboundStreams: 1
-      }
-    )
+    const one = { maxInboundStreams: 1, maxOutboundStreams: 1 }
+    const onPieces: StreamHandler = (stream, connection) => this.#peerStreams.handlePieceConnection(stream, connection)
+    await node.handle(PIECE_CONNECTION_PROTOCOL, onPieces, one)
     const desk = new PieceListDesk(this.#options.limits, this.#refusals)
     const pieceLists = { self: this.peer, desk, listeningTo: (digest: Uint8Array) => this.#peerStreams.listeningTo(digest) }
     await node.handle(PIECE_LIST_PROTOCOL, (stream, connection) => servePieceList(stream, connection, pieceLists), {
@@ -194,18 +193,12 @@ class Libp2pHost implements Host {
       maxInboundStreams: 4,
       maxOutboundStreams: MAX_STREAMS_PER_CONNECTION
     })
-    node.addEventListener('connection:open', event => void this.#identify(event.detail))
+    node.addEventListener('connection:open', event => void this.#identified.handleConnection(event.detail))
     node.addEventListener('peer:identify', ({ detail: { peerId, listenAddrs } }) => {
-      // It may be gone since it answered; who comes back is asked again.
-      if (node.getConnections(peerId).length === 0) return
-      this.#listenAddresses.set(
-        peerId.toString(),
-        listenAddrs.slice(0, MAX_ADDRESSES_TOLD).map(address => address.toString())
-      )
-      this.#dhtRouter?.handlePeerJoined()
+      this.#identified.handleAnswer(peerId, listenAddrs)
     })
     node.addEventListener('peer:disconnect', ({ detail: peerId }) => {
-      this.#listenAddresses.delete(peerId.toString())
+      this.#identified.handleDisconnected(peerId)
       this.#bootstrapLoop?.handlePeerLeft()
     })
     try {
@@ -221,37 +214,13 @@ class Libp2pHost implements Host {
       timeoutMs: PING_TIMEOUT_MS
     })
     this.#watchAddresses()
-    if (this.#options.mdns) this.#discovery = this.#startDiscovery()
+    if (this.#options.mdns) this.#discovery = this.#startMdns()
     this.#bootstrapLoop = new BootstrapLoop({
       addresses: this.#options.bootstrap,
       dial: (address, signal) => this.bootstrap(address, signal),
       connectedPeers: () => node.getPeers().length,
       log: this.#options.log
     })
-  }
-
-  /**
-   * Asks who the peer is, once however many connections there are: a piece connection brings no news, and the
-   * question costs as much as the connection. DHT and gossip know a peer only by its answer, which a busy
-   * machine may owe us for longer than libp2p waits: so it is asked again. Never rejects.
-   */
-  async #identify({ remotePeer }: Connection): Promise<void> {
-    const peer = remotePeer.toString()
-    if (this.#identifying.has(peer) || this.#listenAddresses.has(peer)) return
-    this.#identifying.add(peer)
-    for (const pauseMs of IDENTIFY_PAUSES_MS) {
-      if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false })
-      const [connection] = this.#node.getConnections(remotePeer)
-      if (connection === undefined) break
-      try {
-        await this.#node.services.identify.identify(connection)
-        break
-      } catch (err) {
-        if ((err as Error).name === 'UnsupportedProtocolError') break
-        this.#options.log(`identify: no answer from ${peer}: ${(err as Error).message}`)
-      }
-    }
-    this.#identifying.delete(peer)
   }
 
   /**
@@ -275,21 +244,10 @@ class Libp2pHost implements Host {
     this.#addressWatch = new AddressWatch({ connections, onChange: look, log: this.#options.log })
   }
 
-  /** mDNS, after the start: it costs a module to load and nobody waits for it. Never rejects. */
-  async #startDiscovery(): Promise<(PeerDiscovery & Startable) | undefined> {
+  #startMdns(): Promise<StartedMdns | undefined> {
     const { mdnsTag, log } = this.#options
-    try {
-      const { mdns } = await import('@libp2p/mdns')
-      const discovery = mdns({ serviceTag: mdnsTag, interval: MDNS_INTERVAL_MS })(
-        this.#node.services.internals
-      ) as PeerDiscovery & Startable
-      discovery.addEventListener('peer', event => this.#handleDiscovered(event.detail.id, event.detail.multiaddrs))
-      if (this.#stopped === undefined) await discovery.start()
-      return discovery
-    } catch (err) {
-      log(`mdns: not available: ${(err as Error).message}`)
-      return undefined
-    }
+    const onPeer = (id: PeerId, addresses: readonly Multiaddr[]) => this.#handleDiscovered(id, addresses)
+    return startMdns(this.#node.services.internals, { tag: mdnsTag, onPeer, isStopped: () => this.#stopped !== undefined, log })
   }
 
   addresses(): string[] {
@@ -301,7 +259,7 @@ class Libp2pHost implements Host {
   }
 
   addressesOf(peer: string): string[] {
-    return this.#listenAddresses.get(peer) ?? []
+    return this.#identified.addressesOf(peer)
   }
 
   listen(listener: SwarmListener): () => void {
@@ -310,7 +268,7 @@ class Libp2pHost implements Host {
 
   async connect(peer: string, addresses: string[], listener: SwarmListener, signal?: AbortSignal): Promise<PeerStream> {
     const limit = withTimeout(signal, DIAL_TIMEOUT_MS + this.#options.handshakeTimeoutMs)
-    return this.#peerStreams.open(peer, listener, dialSignal => this.#dial(peer, addresses, dialSignal), limit)
+    return this.#peerStreams.open(peer, listener, dialSignal => this.#dialler.dial(peer, addresses, dialSignal), limit)
   }
 
   async fetchPieceList(
@@ -321,7 +279,7 @@ class Libp2pHost implements Host {
     signal?: AbortSignal,
     onBytes?: (bytes: number) => void
   ): Promise<Uint8Array> {
-    const connection = await this.#dial(peer, addresses, withTimeout(signal, DIAL_TIMEOUT_MS))
+    const connection = await this.#dialler.dial(peer, addresses, withTimeout(signal, DIAL_TIMEOUT_MS))
     return fetchPieceList(connection, this.peer, root, maxBytes, signal ?? new AbortController().signal, onBytes)
   }
 
@@ -424,47 +382,6 @@ class Libp2pHost implements Host {
     return this.#node.getConnections(peerIdFromString(peer))
   }
 
-  /**
-   * The connection to a peer that we have, or a new one: by the addresses given, else by those that libp2p
-   * knows.
-   */
-  async #dial(peer: string, addresses: readonly string[], signal: AbortSignal): Promise<Connection> {
-    let peerId: PeerId
-    try {
-      peerId = peerIdFromString(peer)
-    } catch (err) {
-      throw new NoPeersError(`${peer} is no peer id: ${(err as Error).message}`, { peer })
-    }
-    if (peer === this.peer) throw new NoPeersError('that is this node itself', { peer })
-    // Its connection may still be closing.
-    if (this.#bans.has(peer)) throw new NoPeersError(`${peer} is banned`, { peer })
-    const open = this.#node
-      .getConnections(peerId)
-      .find(connection => connection.status === 'open' && !this.#peerStreams.isPieceConnection(connection))
-    if (open !== undefined) return open
-    const given = parseAddresses(addresses, peer)
-    try {
-      if (given.length > 0) {
-        try {
-          return await this.#node.dial(given, { signal })
-        } catch (err) {
-          signal.throwIfAborted()
-          this.#options.log(`dial: ${peer} is not at ${given.join(', ')}: ${(err as Error).message}`)
-        }
-      }
-      return await this.#node.dial(peerId, { signal })
-    } catch (err) {
-      signal.throwIfAborted()
-      throw new NoPeersError(`cannot reach ${peer}: ${(err as Error).message}`, { peer })
-    }
-  }
-
-  /** To where we reached the peer, else to where it says that it listens. */
-  #dialAnother({ direction, remotePeer, remoteAddr }: Connection, signal: AbortSignal): Promise<Connection> {
-    const [reached] = direction === 'outbound' ? parseAddresses([remoteAddr.toString()], remotePeer.toString()) : []
-    return this.#node.dial(reached ?? remotePeer, { force: true, signal })
-  }
-
   #handleDiscovered(id: PeerId, multiaddrs: readonly Multiaddr[]): void {
     const peer = id.toString()
     for (const handler of this.#peerHandlers) {
@@ -478,9 +395,4 @@ class Libp2pHost implements Host {
       }
     }
   }
-}
-
-function withTimeout(signal: AbortSignal | undefined, ms: number): AbortSignal {
-  const timeout = AbortSignal.timeout(ms)
-  return signal === undefined ? timeout : AbortSignal.any([signal, timeout])
 }
