@@ -17,18 +17,7 @@ const source = fileURLToPath(new URL('../src/', import.meta.url))
 const target = fileURLToPath(new URL('../dist/', import.meta.url))
 
 /** Loaded from node_modules at run time. */
-const EXTERNAL = [
-  '@napi-rs/*',
-  'blake3-jit',
-  '@fastify/*',
-  '@tus/*',
-  'fastify',
-  'pino',
-  'prom-client',
-  'typebox',
-  'typebox/*',
-  'undici'
-]
+const EXTERNAL = ['@napi-rs/*', 'blake3-jit', '@fastify/*', '@tus/*', 'fastify', 'pino', 'prom-client', 'typebox', 'typebox/*']
 
 await rm(`${target}cli`, { recursive: true, force: true })
 const common: BuildOptions = {

@@ -37,11 +37,12 @@ export {
 export {
   type CreateOptions,
   createManifest,
+  createManifestFromUrl,
   readManifest,
   type VerifyReport,
   verifyContent,
   writeManifest
 } from './node/manifests.ts'
 export { createNode } from './node/node.ts'
-export { createManifestFromUrl, type OriginManifestOptions } from './node/origin-manifest.ts'
 export type * from './node/types.ts'
+export type { OriginManifestOptions } from './origin/manifest-from-url.ts'

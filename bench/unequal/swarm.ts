@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { BehaviourName } from '../../test/hostile/peers/behaviours.ts'
-import { startOrigin } from '../../test/node/origin-server.ts'
+import { startOrigin } from '../../test/origin/origin-server.ts'
 import type { Ground, Link, OpenGround } from './grounds.ts'
 import { type Actor, Stage } from './processes.ts'
 

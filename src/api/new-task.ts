@@ -8,10 +8,10 @@ import { isLink, parseLink } from '../content/link.ts'
 import { MAX_MANIFEST_BYTES, type Manifest } from '../content/manifest.ts'
 import { type Caller, checkReach, checkScope } from '../daemon/access/caller.ts'
 import type { DaemonOptions } from '../daemon/options.ts'
-import { fetchBytes } from '../daemon/outbound.ts'
 import { checkPath } from '../daemon/paths.ts'
 import type { NewTask } from '../daemon/tasks/record.ts'
 import { InvalidOptionsError, RequestRefusedError } from '../errors.ts'
+import { fetchDocument } from '../origin/fetch-document.ts'
 import type { AddTask } from './schema/tasks.ts'
 
 const FETCH_TIMEOUT_MS = 30_000
@@ -98,7 +98,7 @@ async function sourceOf(body: AddTask, { caller, options, parseManifest }: NewTa
   }
   const source = body.source as string
   if (!/^https?:/i.test(source)) return { link: checkLink(source) }
-  const bytes = await fetchBytes(source, {
+  const bytes = await fetchDocument(source, {
     allowPrivate: trusted || options.allowPrivateUrls,
     maxBytes: MAX_MANIFEST_BYTES,
     timeoutMs: FETCH_TIMEOUT_MS

@@ -65,7 +65,7 @@ function createFromPath(path: string, flags: CreateFlags, signal: AbortSignal, u
 
 /** Streams it past; the URL becomes the manifest's origin unless others are given. */
 async function createFromUrl(url: string, flags: CreateFlags, signal: AbortSignal, ui: Ui): Promise<Manifest> {
-  const { createManifestFromUrl } = await import('../node/origin-manifest.ts')
+  const { createManifestFromUrl } = await import('../node/manifests.ts')
   const shown = new URL(url)
   return createManifestFromUrl(url, {
     signal,

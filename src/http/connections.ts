@@ -11,7 +11,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Refusals } from '../daemon/refusals.ts'
-import { isPublicAddress } from '../node/public-address.ts'
+import { isPublicAddress } from '../origin/public-address.ts'
 import { addressGroup, LOCAL_GROUP } from './address-group.ts'
 
 interface ConnectionsInit {

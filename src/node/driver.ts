@@ -1,7 +1,6 @@
 /**
  * Performs what the engine of one swarm asks for, and tells it what happened: where engine, peer streams and
- * store meet. It decides nothing: its only timer is the engine's deadline, and the seed of the engine's
- * generator is given to it.
+ * store meet. It decides nothing, draws nothing, and its only timer is the engine's deadline.
  *
  * Invariants: outputs are performed in the order in which the engine gave them; a piece's bytes live here
  * only between its arrival and its write; after `close` nothing is sent and nothing is handed in. Used by
@@ -11,16 +10,17 @@
 import type { Geometry } from '../content/geometry.ts'
 import type { Input, Output, PeerSource } from '../engine/contract.ts'
 import type { EngineOptions } from '../engine/options.ts'
-import type { RateBudget } from '../engine/rate-budget.ts'
 import { Swarm } from '../engine/swarm.ts'
 import type { OriginError } from '../errors.ts'
 import type { Host, PeerStream, SwarmListener } from '../network/types.ts'
+import { OriginFetcher } from '../origin/origin-fetcher.ts'
+import type { OriginOptions } from '../origin/settings.ts'
 import type { PieceLostError, PieceStore } from '../store/piece-store.ts'
 import type { Random } from '../util/random.ts'
+import type { RateBudget } from '../util/rate-budget.ts'
 import { WIRE_VERSION } from '../wire/messages.ts'
 import type { Clock } from './clock.ts'
 import { Discovery, type Hint } from './discovery.ts'
-import { OriginFetcher, type OriginOptions } from './origin-fetcher.ts'
 import { Serving } from './serving.ts'
 import { Traffic } from './traffic.ts'
 import type { UploadCount } from './upload-count.ts'

@@ -11,15 +11,19 @@ import { open, rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { HashFunction } from '../content/hash.ts'
 import { formatManifest, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../content/manifest.ts'
-import { InvalidManifestError, InvalidOptionsError, NotFoundError, StoreError, SwarmError } from '../errors.ts'
+import { InvalidManifestError, InvalidOptionsError, StoreError } from '../errors.ts'
+import { fetchDocument } from '../origin/fetch-document.ts'
+import { manifestFromUrl, type OriginManifestOptions } from '../origin/manifest-from-url.ts'
 import { HashCache } from '../store/hash-cache.ts'
 import { type HashedContent, hashContent } from '../store/hash-content.ts'
 import { loadHasher } from '../store/hasher.ts'
 import { defaultStateDir } from '../store/state-dir.ts'
 import { type VerifyResult, verifyContent as verifyOnDisk } from '../store/verify-content.ts'
 import { readManifestFile } from './manifest-search.ts'
-import { displayUrl } from './origin-http.ts'
 import type { SeedOptions } from './types.ts'
+
+/** A manifest that the caller names: from wherever, but neither endless nor slow without end. */
+const DOCUMENT = { allowPrivate: true, maxBytes: MAX_MANIFEST_BYTES, timeoutMs: 60_000 }
 
 export interface CreateOptions extends SeedOptions {
   /** Folder of the hash cache. @default where the platform keeps state */
@@ -68,6 +72,15 @@ export async function prepareSeed(
   return content
 }
 
+/**
+ * The manifest of what an http(s) URL holds, made while it streams past. Throws `OriginError`,
+ * `InvalidOptionsError`, `StoreError` for `keep`, and the signal's reason.
+ */
+export async function createManifestFromUrl(url: string, options: OriginManifestOptions = {}): Promise<Manifest> {
+  const { hash } = await loadHasher()
+  return manifestFromUrl(url, hash, options)
+}
+
 export type VerifyReport = Omit<VerifyResult, 'stamps'>
 
 /**
@@ -97,25 +110,8 @@ export async function verifyContent(
 export async function readManifest(source: string, options: { signal?: AbortSignal } = {}): Promise<Manifest> {
   const { hash } = await loadHasher()
   if (source === '-') return parseManifest(await readBounded(process.stdin, 'standard input'), hash)
-  if (/^https?:\/\//i.test(source)) return parseManifest(await fetchBounded(source, options.signal), hash)
+  if (/^https?:\/\//i.test(source)) return parseManifest(await fetchDocument(source, { ...DOCUMENT, ...options }), hash)
   return readManifestFile(source, hash)
-}
-
-async function fetchBounded(source: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
-  const url = displayUrl(source)
-  try {
-    const response = await fetch(source, signal === undefined ? {} : { signal })
-    if (!response.ok)
-      throw new NotFoundError(`${url} answered ${response.status} ${response.statusText}, no manifest`, {
-        url,
-        status: response.status
-      })
-    return response.body === null ? new Uint8Array() : await readBounded(response.body, url)
-  } catch (err) {
-    if (err instanceof SwarmError || signal?.aborted === true) throw err
-    const cause = (err as Error).cause
-    throw new NotFoundError(`cannot fetch ${url}: ${cause instanceof Error ? cause.message : (err as Error).message}`, { url })
-  }
 }
 
 async function readBounded(stream: AsyncIterable<Uint8Array>, where: string): Promise<Uint8Array> {

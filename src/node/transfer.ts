@@ -23,11 +23,11 @@ import {
   SwarmError
 } from '../errors.ts'
 import type { Host } from '../network/types.ts'
+import { checkOrigins } from '../origin/settings.ts'
 import { PieceLostError, type PieceStore } from '../store/piece-store.ts'
 import { createRandom } from '../util/random.ts'
 import { SYSTEM_CLOCK } from './clock.ts'
 import { type DriverInit, SwarmDriver } from './driver.ts'
-import { checkOrigins } from './origin-fetcher.ts'
 import type { OriginSnapshot, PeerSnapshot, Transfer, TransferEvents, TransferLimits, TransferSnapshot } from './types.ts'
 
 /** Neighbouring pieces as one chunk; `last` is the last of them. */

@@ -4,6 +4,9 @@
  */
 
 import type { Manifest, PeerHint } from '../content/manifest.ts'
+import type { OriginSettings } from '../origin/settings.ts'
+
+export type { OriginSettings }
 
 export interface NodeOptions {
   /** Folder for identity, hash cache and resume state. @default $XDG_STATE_HOME/swarm */
@@ -44,21 +47,6 @@ export interface NodeOptions {
    * lines a minute at most. @default nobody
    */
   warn: (line: string) => void
-}
-
-/** How this node uses origins: HTTP(S) servers that hold a content. */
-export interface OriginSettings {
-  /** Bytes per second taken from the origins of one content; 0: no limit. @default 0 */
-  bytesPerSecond: number
-  /** Requests side by side to one origin. 1..16. @default 4 */
-  connections: number
-  /** Whether private, loopback and link-local addresses may be asked. @default true */
-  allowPrivate: boolean
-  /**
-   * Asked for a new URL when an origin refuses one: a presigned URL expired half way. `why` is the refusal in
-   * words. Undefined, or the same URL again: there is none, and the origin is given up.
-   */
-  freshUrl: ((url: string, why: string) => Promise<string | undefined>) | undefined
 }
 
 export interface SeedOptions {

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { findDaemon } from '../../src/api/client/client.ts'
 import { readDaemonFile } from '../../src/daemon/daemon-file.ts'
-import { isPublicAddress } from '../../src/node/public-address.ts'
+import { isPublicAddress } from '../../src/origin/public-address.ts'
 import { raw, type TestDaemon, World } from '../daemon/fixture.ts'
 
 const TOKEN = 'correct-horse-battery'

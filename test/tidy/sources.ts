@@ -33,9 +33,11 @@ export interface SourceFile {
 export const MAX_COMMENT_COLUMNS = 110
 
 /**
- * Comments and strings, so that prose and messages are not taken for code. A template's `${}` goes with it.
+ * Comments, strings and regular expressions, so that prose and messages are not taken for code. A template's
+ * `${}` goes with it.
  */
-const COMMENT_OR_STRING = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g
+const COMMENT_OR_STRING =
+  /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|(?<=[(,=:[!&|?{};]\s*)\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g
 const IMPORT = /\b(import|export)(\s+type)?\s+(?:([\w$*{][^'"();=]*?)\s+from\s*)?(['"])([^'"\n]+)\4/g
 const DYNAMIC_IMPORT = /\bimport\s*\(\s*(['"])([^'"\n]+)\1/g
 const EXPORT =

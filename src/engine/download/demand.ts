@@ -4,8 +4,8 @@
  * A request to a neighbour that never delivered counts only while it is on trial (patience.ts): claims fill no pipeline.
  */
 
+import type { RateBudget } from '../../util/rate-budget.ts'
 import type { Neighbour } from '../neighbour.ts'
-import type { RateBudget } from '../rate-budget.ts'
 import type { SwarmState } from '../state.ts'
 import { DEMAND } from '../tunables.ts'
 import type { DownlinkModel } from './downlink-model.ts'

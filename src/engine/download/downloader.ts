@@ -10,9 +10,9 @@
  */
 
 import type { Random } from '../../util/random.ts'
+import type { RateBudget } from '../../util/rate-budget.ts'
 import { MAX_PIECES_PER_MESSAGE, type RejectReason } from '../../wire/messages.ts'
 import type { Neighbour } from '../neighbour.ts'
-import type { RateBudget } from '../rate-budget.ts'
 import { HAVE, MISSING, type SwarmState, VERIFYING } from '../state.ts'
 import { DEMAND, PATIENCE, READER } from '../tunables.ts'
 import { Demand } from './demand.ts'

@@ -1,7 +1,7 @@
 /** What answering offers (downloader.ts) and asking by ourselves (pull.ts) work on together. */
 
 import type { Random } from '../../util/random.ts'
-import type { RateBudget } from '../rate-budget.ts'
+import type { RateBudget } from '../../util/rate-budget.ts'
 import type { SwarmState } from '../state.ts'
 import type { Demand } from './demand.ts'
 import type { DownlinkModel } from './downlink-model.ts'

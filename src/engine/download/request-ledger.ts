@@ -6,8 +6,8 @@
  * it, once; what is set aside of a limit equals what is pending.
  */
 
+import type { RateBudget } from '../../util/rate-budget.ts'
 import type { Neighbour } from '../neighbour.ts'
-import type { RateBudget } from '../rate-budget.ts'
 import { MISSING, type SwarmState } from '../state.ts'
 
 const NOBODY = -1

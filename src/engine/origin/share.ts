@@ -13,11 +13,11 @@
  * nothing is fetched while paused, leaving or without room on disk. Used by swarm.ts.
  */
 
+import type { RateBudget } from '../../util/rate-budget.ts'
 import { MAX_PIECES_PER_MESSAGE } from '../../wire/messages.ts'
 import type { Input, PeerKey } from '../contract.ts'
 import type { Downloader } from '../download/downloader.ts'
 import type { Neighbour } from '../neighbour.ts'
-import type { RateBudget } from '../rate-budget.ts'
 import { RecentRate } from '../recent-rate.ts'
 import { MISSING, type SwarmState, VERIFYING } from '../state.ts'
 import { ORIGIN } from '../tunables.ts'

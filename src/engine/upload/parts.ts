@@ -1,7 +1,7 @@
 /** What offering (offerer.ts) and sending (sender.ts) work on together. */
 
 import type { Random } from '../../util/random.ts'
-import type { RateBudget } from '../rate-budget.ts'
+import type { RateBudget } from '../../util/rate-budget.ts'
 import type { SwarmState } from '../state.ts'
 import type { SendLedger } from './send-ledger.ts'
 import type { Share } from './share.ts'

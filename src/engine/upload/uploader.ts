@@ -14,10 +14,10 @@
  */
 
 import type { Random } from '../../util/random.ts'
+import type { RateBudget } from '../../util/rate-budget.ts'
 import { MAX_PIECES_PER_MESSAGE, type RejectReason } from '../../wire/messages.ts'
 import { Evidence } from '../merit/evidence.ts'
 import type { Neighbour } from '../neighbour.ts'
-import type { RateBudget } from '../rate-budget.ts'
 import { HAVE, type SwarmState } from '../state.ts'
 import { OFFER, UPLINK, UPLOAD } from '../tunables.ts'
 import { Offerer } from './offerer.ts'

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Task } from '../../../src/api/schema/tasks.ts'
 import { SwarmProcess } from '../../integration/processes.ts'
-import { type OriginServer, startOrigin } from '../../node/origin-server.ts'
+import { type OriginServer, startOrigin } from '../../origin/origin-server.ts'
 import { eventually, swarm, until, untilComplete, World } from '../fixture.ts'
 
 const MIB = 1024 * 1024

@@ -14,8 +14,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { createNode, type SwarmNode } from '../../src/index.ts'
-import { createManifestFromUrl } from '../../src/node/origin-manifest.ts'
+import { createManifestFromUrl, createNode, type SwarmNode } from '../../src/index.ts'
 import type { GetOptions, Transfer } from '../../src/node/types.ts'
 
 const NGINX = ['/usr/sbin/nginx', '/usr/bin/nginx'].find(path => existsSync(path))

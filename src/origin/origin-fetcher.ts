@@ -12,40 +12,14 @@
  */
 
 import type { Geometry } from '../content/geometry.ts'
-import { MAX_ORIGINS } from '../content/hints.ts'
-import { RateBudget } from '../engine/rate-budget.ts'
-import { InvalidOptionsError, OriginError } from '../errors.ts'
+import { OriginError } from '../errors.ts'
 import type { BufferPool } from '../util/buffer-pool.ts'
-import { displayUrl, type OriginAnswer, OriginHttp, readFault } from './origin-http.ts'
-import type { OriginSettings } from './types.ts'
+import { RateBudget } from '../util/rate-budget.ts'
+import { displayUrl, HttpClient, type OriginAnswer, readFault } from './http-client.ts'
+import { changed, checkIdentity, type KnownOrigin, newOrigin } from './origin.ts'
+import { DEFAULT_ORIGIN_OPTIONS, type OriginOptions } from './settings.ts'
 
-export interface OriginOptions extends OriginSettings {
-  /** A request without a byte for this long has failed, in ms. @default 15000 */
-  stallTimeoutMs: number
-  /** An origin that gives nothing but failures for this long is given up, in ms. @default 30000 */
-  giveUpMs: number
-}
-
-export const DEFAULT_ORIGIN_OPTIONS: OriginOptions = {
-  bytesPerSecond: 0,
-  connections: 4,
-  allowPrivate: true,
-  stallTimeoutMs: 15_000,
-  giveUpMs: 30_000,
-  freshUrl: undefined
-}
-
-/** Throws `InvalidOptionsError` for what is no http(s) URL. */
-export function checkOrigins(urls: readonly string[]): void {
-  for (const url of urls) {
-    const protocol = URL.parse(url)?.protocol
-    if (protocol !== 'http:' && protocol !== 'https:')
-      throw new InvalidOptionsError('an origin is no http(s) URL', { field: 'origins' })
-  }
-  if (urls.length > MAX_ORIGINS) throw new InvalidOptionsError(`more than ${MAX_ORIGINS} origins`, { field: 'origins' })
-}
-
-export interface OriginEvents {
+interface OriginEvents {
   /** The origin can be asked; `isSequential`: only from start to end. May be told again when that changes. */
   onOpen(isSequential: boolean): void
   /**
@@ -73,25 +47,18 @@ const MAX_BACKOFF_MS = 10_000
 /** Pieces of one request on their way to disk. */
 const STORING_AT_ONCE = 2
 
-interface Source {
-  url: string
-  etag: string | undefined
-  lastModified: string | undefined
-  fault: OriginError | undefined
-}
-
 export class OriginFetcher {
   readonly #geometry: Geometry
   readonly #options: OriginOptions
   readonly #buffers: BufferPool
   readonly #events: OriginEvents
-  readonly #http: OriginHttp
+  readonly #http: HttpClient
   readonly #budget: RateBudget
   readonly #closing = new AbortController()
   /** Asked for by the engine and given to no request yet. */
   readonly #wanted = new Set<number>()
   readonly #cancelled = new Set<number>()
-  #sources: Source[]
+  #origins: KnownOrigin[]
   #mode: 'unknown' | 'ranges' | 'sequential' = 'unknown'
   #running = 0
   #failures = 0
@@ -112,16 +79,16 @@ export class OriginFetcher {
     this.#buffers = buffers
     this.#options = { ...DEFAULT_ORIGIN_OPTIONS, ...options }
     this.#events = events
-    this.#http = new OriginHttp(this.#options)
+    this.#http = new HttpClient(this.#options)
     this.#budget = new RateBudget(this.#options.bytesPerSecond, performance.now())
-    this.#sources = urls.map(newSource)
+    this.#origins = urls.map(newOrigin)
   }
 
   /**
    * URLs that may be asked, without what signs them, the one in use first; and what is wrong with the others.
    */
   describe(): { url: string; fault: string | undefined }[] {
-    return this.#sources.map(({ url, fault }) => ({ url: displayUrl(url), fault: fault?.message }))
+    return this.#origins.map(({ url, fault }) => ({ url: displayUrl(url), fault: fault?.message }))
   }
 
   start(): void {
@@ -130,7 +97,7 @@ export class OriginFetcher {
 
   /** Other URLs of the same content: fresh ones, after the old ones expired. */
   setUrls(urls: readonly string[]): void {
-    this.#sources = urls.map(newSource)
+    this.#origins = urls.map(newOrigin)
     this.#mode = 'unknown'
     this.#recover()
     if (!this.#closing.signal.aborted) this.#events.onOpen(false)
@@ -174,20 +141,20 @@ export class OriginFetcher {
     // The first answer tells whether there are ranges at all; after a failure one request tries first.
     const most = this.#mode === 'ranges' && this.#failures === 0 ? this.#options.connections : 1
     while (this.#running < most && this.#wanted.size > 0) {
-      const source = this.#source()
-      if (source === undefined) return
+      const origin = this.#origin()
+      if (origin === undefined) return
       this.#running++
       const run =
         this.#mode === 'sequential' ? this.#takeAll() : this.#takeRun(Math.max(1, this.#options.connections - this.#running + 1))
-      void this.#fetchRun(source, run).finally(() => {
+      void this.#fetchRun(origin, run).finally(() => {
         this.#running--
         this.#pump()
       })
     }
   }
 
-  #source(): Source | undefined {
-    return this.#sources.find(({ fault }) => fault === undefined)
+  #origin(): KnownOrigin | undefined {
+    return this.#origins.find(({ fault }) => fault === undefined)
   }
 
   #takeAll(): number[] {
@@ -210,41 +177,41 @@ export class OriginFetcher {
   }
 
   /** Fetches what it can of the run; says of every piece what became of it. Never throws. */
-  async #fetchRun(source: Source, run: readonly number[]): Promise<void> {
+  async #fetchRun(origin: KnownOrigin, run: readonly number[]): Promise<void> {
     const open = new Set(run)
     try {
-      if (this.#mode === 'sequential') await this.#readWhole(source, open)
-      else await this.#readRange(source, run, open)
+      if (this.#mode === 'sequential') await this.#readWhole(origin, open)
+      else await this.#readRange(origin, run, open)
     } catch (err) {
       if (this.#closing.signal.aborted) return
-      await this.#handleFailure(source, err)
+      await this.#handleFailure(origin, err)
     }
     if (this.#closing.signal.aborted) return
     for (const piece of open) if (this.#cancelled.delete(piece)) open.delete(piece)
     if (open.size > 0) this.#events.onFailed([...open], Math.max(0, this.#backoffUntilMs - performance.now()))
   }
 
-  async #readRange(source: Source, run: readonly number[], open: Set<number>): Promise<void> {
+  async #readRange(origin: KnownOrigin, run: readonly number[], open: Set<number>): Promise<void> {
     const first = run[0] as number
     const last = run.at(-1) as number
     const start = this.#geometry.pieceOffset(first)
     const end = this.#geometry.pieceOffset(last) + this.#geometry.pieceBytes(last)
     using request = this.#newRequest()
-    const answer = await this.#http.get(source.url, { start, end }, request.signal)
+    const answer = await this.#http.get(origin.url, { start, end }, request.signal)
     if (answer.status === 200) {
       answer.body.on('error', () => {}).destroy()
-      this.#checkIdentity(source, answer)
+      checkIdentity(origin, answer, this.#geometry.length)
       this.#mode = 'sequential'
-      this.#events.onNote(`${displayUrl(source.url)} does not give ranges: it is read from start to end, by one node for all`)
+      this.#events.onNote(`${displayUrl(origin.url)} does not give ranges: it is read from start to end, by one node for all`)
       this.#events.onOpen(true)
       return
     }
-    await this.#checkAnswer(source, answer, 206)
+    await this.#checkAnswer(origin, answer, 206)
     if (answer.start !== start) {
       answer.body.on('error', () => {}).destroy()
       throw new OriginError(
         'unreachable',
-        `${displayUrl(source.url)} gave bytes from ${answer.start} when asked for those from ${start}`
+        `${displayUrl(origin.url)} gave bytes from ${answer.start} when asked for those from ${start}`
       )
     }
     if (this.#mode === 'unknown') {
@@ -254,10 +221,10 @@ export class OriginFetcher {
     await this.#readPieces(answer, first, last, open)
   }
 
-  async #readWhole(source: Source, open: Set<number>): Promise<void> {
+  async #readWhole(origin: KnownOrigin, open: Set<number>): Promise<void> {
     using request = this.#newRequest()
-    const answer = await this.#http.get(source.url, undefined, request.signal)
-    await this.#checkAnswer(source, answer, 200)
+    const answer = await this.#http.get(origin.url, undefined, request.signal)
+    await this.#checkAnswer(origin, answer, 200)
     await this.#readPieces(answer, 0, this.#geometry.pieceCount - 1, open)
   }
 
@@ -331,11 +298,11 @@ export class OriginFetcher {
     if (waitMs > 1) await new Promise(resolve => setTimeout(resolve, waitMs))
   }
 
-  async #checkAnswer(source: Source, answer: OriginAnswer, expected: 200 | 206): Promise<void> {
+  async #checkAnswer(origin: KnownOrigin, answer: OriginAnswer, expected: 200 | 206): Promise<void> {
     const { status } = answer
-    const shown = displayUrl(source.url)
+    const shown = displayUrl(origin.url)
     if (status === expected) {
-      this.#checkIdentity(source, answer)
+      checkIdentity(origin, answer, this.#geometry.length)
       return
     }
     if (status === 416) {
@@ -351,29 +318,10 @@ export class OriginFetcher {
     throw new OriginError('refused', `${said}; give a URL that works (a presigned one may have expired)`, { url: shown, status })
   }
 
-  /** The length must be the content's; what else identifies the file must stay what it was. */
-  #checkIdentity(source: Source, answer: OriginAnswer): void {
-    const shown = displayUrl(source.url)
-    const end = (what: string): never => {
-      answer.body.on('error', () => {}).destroy()
-      throw changed(shown, what)
-    }
-    if (answer.length !== undefined && answer.length !== this.#geometry.length) {
-      end(`it is ${answer.length} bytes long, the manifest says ${this.#geometry.length}`)
-    }
-    if (source.etag !== undefined && answer.etag !== source.etag)
-      end(`its ETag was ${source.etag} and is ${answer.etag ?? 'gone'}`)
-    else if (source.etag === undefined && source.lastModified !== undefined && answer.lastModified !== source.lastModified) {
-      end(`its Last-Modified was ${source.lastModified} and is ${answer.lastModified ?? 'gone'}`)
-    }
-    source.etag = answer.etag
-    source.lastModified = answer.lastModified
-  }
-
   /** The piece that came from here is not what the manifest says. */
   reportCorrupt(piece: number): void {
-    const source = this.#source()
-    if (source !== undefined) this.#giveUp(source, changed(displayUrl(source.url), `piece ${piece} does not match its hash`))
+    const origin = this.#origin()
+    if (origin !== undefined) this.#giveUp(origin, changed(displayUrl(origin.url), `piece ${piece} does not match its hash`))
   }
 
   #recover(): void {
@@ -382,20 +330,20 @@ export class OriginFetcher {
     this.#backoffUntilMs = 0
   }
 
-  async #handleFailure(source: Source, err: unknown): Promise<void> {
+  async #handleFailure(origin: KnownOrigin, err: unknown): Promise<void> {
     const fault = err instanceof OriginError ? err : new OriginError('unreachable', (err as Error).message, {}, err)
-    if (source.fault !== undefined || !this.#sources.includes(source)) return
-    if (fault.fault === 'refused' && (await this.#refresh(source, fault))) return
+    if (origin.fault !== undefined || !this.#origins.includes(origin)) return
+    if (fault.fault === 'refused' && (await this.#refresh(origin, fault))) return
     const nowMs = performance.now()
     this.#failingSinceMs ??= nowMs
     this.#failures++
     const backoffMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (this.#failures - 1))
     this.#backoffUntilMs = Math.max(this.#backoffUntilMs, nowMs + backoffMs)
-    if (fault.fault !== 'unreachable') this.#giveUp(source, fault)
+    if (fault.fault !== 'unreachable') this.#giveUp(origin, fault)
     else if (nowMs - this.#failingSinceMs >= this.#options.giveUpMs) {
       const seconds = Math.round((nowMs - this.#failingSinceMs) / 1000)
       const message = `the origin gave nothing for ${seconds} s, last: ${fault.message}; try again later or give another URL`
-      this.#giveUp(source, new OriginError('unreachable', message, fault.details, fault))
+      this.#giveUp(origin, new OriginError('unreachable', message, fault.details, fault))
     } else if (this.#failures === 1) this.#events.onNote(`the origin stumbles, it is asked again: ${fault.message}`)
   }
 
@@ -403,17 +351,17 @@ export class OriginFetcher {
    * Gets a fresh URL in place of a refused one; false when there is none. Asked once, however many requests
    * were refused.
    */
-  #refresh(source: Source, fault: OriginError): Promise<boolean> {
+  #refresh(origin: KnownOrigin, fault: OriginError): Promise<boolean> {
     const { freshUrl } = this.#options
     if (freshUrl === undefined) return Promise.resolve(false)
     this.#refreshing ??= (async () => {
       try {
-        const url = await freshUrl(source.url, fault.message)
-        if (url === undefined || url === source.url || URL.parse(url) === null) return false
+        const url = await freshUrl(origin.url, fault.message)
+        if (url === undefined || url === origin.url || URL.parse(url) === null) return false
         // The same file elsewhere may carry other validators; the pieces' hashes hold anyway.
-        const isSameFile = displayUrl(url) === displayUrl(source.url)
-        const fresh = isSameFile ? { ...source, url } : newSource(url)
-        this.#sources = this.#sources.map(each => (each === source ? fresh : each))
+        const isSameFile = displayUrl(url) === displayUrl(origin.url)
+        const fresh = isSameFile ? { ...origin, url } : newOrigin(url)
+        this.#origins = this.#origins.map(each => (each === origin ? fresh : each))
         this.#events.onNote(`a fresh URL of the origin is used: ${displayUrl(url)}`)
         return true
       } catch (err) {
@@ -426,11 +374,11 @@ export class OriginFetcher {
     return this.#refreshing
   }
 
-  #giveUp(source: Source, fault: OriginError): void {
-    if (source.fault !== undefined) return
-    source.fault = fault
+  #giveUp(origin: KnownOrigin, fault: OriginError): void {
+    if (origin.fault !== undefined) return
+    origin.fault = fault
     this.#mode = 'unknown'
-    if (this.#source() !== undefined) {
+    if (this.#origin() !== undefined) {
       this.#recover()
       this.#events.onNote(`${fault.message}; the next origin is asked`)
       this.#events.onOpen(false)
@@ -439,18 +387,4 @@ export class OriginFetcher {
     this.#wanted.clear()
     this.#events.onDead(fault)
   }
-}
-
-function newSource(url: string): Source {
-  return { url, etag: undefined, lastModified: undefined, fault: undefined }
-}
-
-function changed(url: string, what: string): OriginError {
-  return new OriginError(
-    'changed',
-    `${url} is not what the manifest describes (any more): ${what}; make a new manifest of it, or give another origin`,
-    {
-      url
-    }
-  )
 }

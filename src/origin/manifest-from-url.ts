@@ -8,11 +8,10 @@
 
 import { open } from 'node:fs/promises'
 import { defaultPieceLength, isPieceLength, MAX_PIECE_COUNT } from '../content/geometry.ts'
-import { HASH_BYTES } from '../content/hash.ts'
+import { HASH_BYTES, type HashFunction } from '../content/hash.ts'
 import { createManifest, formatManifest, type Manifest, parseManifest } from '../content/manifest.ts'
 import { InvalidOptionsError, OriginError, StoreError } from '../errors.ts'
-import { loadHasher } from '../store/hasher.ts'
-import { displayUrl, type OriginAnswer, OriginHttp, readFault } from './origin-http.ts'
+import { displayUrl, HttpClient, type OriginAnswer, readFault } from './http-client.ts'
 
 export interface OriginManifestOptions {
   signal?: AbortSignal
@@ -39,15 +38,14 @@ const RETRY_MS = 500
 const UNKNOWN_PIECE_LENGTH = 1024 * 1024
 
 /** Throws `OriginError`, `InvalidOptionsError`, `StoreError` for `keep`, and the signal's reason. */
-export async function createManifestFromUrl(url: string, options: OriginManifestOptions = {}): Promise<Manifest> {
-  const { hash } = await loadHasher()
+export async function manifestFromUrl(url: string, hash: HashFunction, options: OriginManifestOptions): Promise<Manifest> {
   const signal = options.signal ?? new AbortController().signal
   if (options.pieceLength !== undefined && !isPieceLength(options.pieceLength)) {
     throw new InvalidOptionsError('the piece length must be a power of two from 16 KiB to 16 MiB', {
       pieceLength: options.pieceLength
     })
   }
-  const http = new OriginHttp({ allowPrivate: options.allowPrivate ?? true, connections: 1, stallTimeoutMs: STALL_TIMEOUT_MS })
+  const http = new HttpClient({ allowPrivate: options.allowPrivate ?? true, connections: 1, stallTimeoutMs: STALL_TIMEOUT_MS })
   await using kept = await openKept(options.keep)
   try {
     let answer = await ask(http, url, undefined, signal)
@@ -109,7 +107,7 @@ export async function createManifestFromUrl(url: string, options: OriginManifest
   }
 }
 
-async function ask(http: OriginHttp, url: string, start: number | undefined, signal: AbortSignal): Promise<OriginAnswer> {
+async function ask(http: HttpClient, url: string, start: number | undefined, signal: AbortSignal): Promise<OriginAnswer> {
   const answer = await http.get(url, start === undefined ? undefined : { start }, signal)
   if (answer.status === (start === undefined ? 200 : 206)) return answer
   const why = await readFault(answer)
@@ -122,7 +120,7 @@ async function ask(http: OriginHttp, url: string, start: number | undefined, sig
 
 /** Goes on at `start`, provided that it is still the same file. */
 async function resume(
-  http: OriginHttp,
+  http: HttpClient,
   url: string,
   start: number,
   first: { length: number | undefined; etag: string | undefined; lastModified: string | undefined },

@@ -1,8 +1,9 @@
 /**
- * A token bucket in bytes per second. One may be shared by several swarms of a node (its own limit) beside each swarm's.
+ * A token bucket in bytes per second. One may be shared by several swarms of a node (its own limit) beside
+ * each swarm's.
  *
- * A piece is spent whole as soon as the balance is not negative, so the balance may go into debt by one piece per spender and
- * the long-run rate is exact, while a limit far below one piece per second still moves.
+ * A piece is spent whole as soon as the balance is not negative, so the balance may go into debt by one piece
+ * per spender and the long-run rate is exact, while a limit far below one piece per second still moves.
  */
 
 export class RateBudget {
