@@ -72,17 +72,10 @@ describe('a simulated swarm', () => {
   })
 
   it('is hardly slowed by corrupters, also where they are neighbours of the seeder, who alone never receives from them', () => {
-    for (const seed of ['2', '3', '4']) {
-      const { p99Ratio } = simulate({
-        ...CROWD,
-        nodes: 60,
-        contentBytes: 384 * 1024 ** 2,
-        pieceLength: 1024 ** 2,
-        scenario: 'corrupters',
-        seed
-      })
-      assert.ok(p99Ratio <= 1.14, `${p99Ratio} of the bound with seed ${seed}`)
-    }
+    const crowd = { ...CROWD, nodes: 60, contentBytes: 384 * 1024 ** 2, pieceLength: 1024 ** 2, scenario: 'corrupters' } as const
+    const ratios = ['1', '2', '3', '4', '5'].map(seed => simulate({ ...crowd, seed }).p99Ratio)
+    const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length
+    assert.ok(mean <= 1.12 && Math.max(...ratios) <= 1.2, `${ratios.join(', ')} of the bound`)
   })
 
   for (const scenario of SCENARIO_NAMES) {
