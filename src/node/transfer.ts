@@ -13,17 +13,10 @@ import { Geometry } from '../content/geometry.ts'
 import { formatLink } from '../content/link.ts'
 import type { Manifest, PeerHint } from '../content/manifest.ts'
 import type { SwarmSnapshot } from '../engine/snapshot.ts'
-import {
-  ContentChangedError,
-  InvalidOptionsError,
-  NoPeersError,
-  type OriginError,
-  StalledError,
-  StoreError,
-  SwarmError
-} from '../errors.ts'
+import { ContentChangedError, InvalidOptionsError, NoPeersError, type OriginError, StalledError, SwarmError } from '../errors.ts'
 import type { Host } from '../network/types.ts'
 import { checkOrigins } from '../origin/settings.ts'
+import { downloadFault } from '../store/download/download-fault.ts'
 import { PieceLostError, type PieceStore } from '../store/piece-store.ts'
 import { createRandom } from '../util/random.ts'
 import { SYSTEM_CLOCK } from './clock.ts'
@@ -418,7 +411,7 @@ export class SwarmTransfer implements Transfer {
    * resumes.
    */
   #handleStoreFailed(err: unknown): void {
-    this.#fail(err instanceof SwarmError ? err : new StoreError((err as Error).message, this.path, err))
+    this.#fail(downloadFault(err, this.path, this.#bytesWanted - this.#bytesDone))
   }
 
   async #finish(): Promise<void> {
