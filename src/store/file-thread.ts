@@ -49,6 +49,15 @@ export interface LookAtFiles {
   readonly paths: readonly string[]
 }
 
+/** The base's handle is about to be closed: what is held open below it is closed first. */
+export interface ReleaseBase {
+  readonly kind: 'release'
+  readonly base: number
+  readonly paths: readonly []
+}
+
+export type FileRequest = WriteFiles | ReadFiles | LookAtFiles | ReleaseBase
+
 /** What is kept of a file's stats, in this order; see {@link FileLook}. */
 export const LOOK_FIELDS = 5
 
@@ -77,6 +86,11 @@ export class FileThread {
   #isGone = false
   #next = 0
   readonly #waiting = new Map<number, (answer: FileThreadAnswer | undefined) => void>()
+
+  /** It failed or was closed: everything is left undone. */
+  get isGone(): boolean {
+    return this.#isGone
+  }
 
   /** Writes whole files; the indices of those that were not written. Never rejects. */
   async write(files: Omit<WriteFiles, 'kind' | 'data'> & { data: Uint8Array }): Promise<number[]> {
@@ -112,13 +126,20 @@ export class FileThread {
     return found
   }
 
+  /**
+   * Before the handle of a base is closed: its number may be that of another folder next. Never rejects.
+   */
+  async release(base: number): Promise<void> {
+    if (this.#worker !== undefined) await this.#ask({ kind: 'release', base, paths: [] })
+  }
+
   /** Closes the folders that the thread holds. */
   async close(): Promise<void> {
     this.#giveUp()
     await this.#worker?.terminate()
   }
 
-  #ask(request: WriteFiles | ReadFiles | LookAtFiles): Promise<FileThreadAnswer | undefined> {
+  #ask(request: FileRequest): Promise<FileThreadAnswer | undefined> {
     if (this.#isGone) return Promise.resolve(undefined)
     this.#worker ??= this.#start()
     const id = this.#next++
@@ -146,6 +167,18 @@ export class FileThread {
     for (const resolve of this.#waiting.values()) resolve(undefined)
     this.#waiting.clear()
   }
+}
+
+let writer: FileThread | undefined
+
+/**
+ * One for all downloads of the process: a daemon may have thousands open, and a thread each would be
+ * thousands. Ends with the process and does not keep it alive; one that failed is replaced for the next
+ * download.
+ */
+export function sharedWriter(): FileThread {
+  if (writer === undefined || writer.isGone) writer = new FileThread()
+  return writer
 }
 
 function lookAt(looks: BigInt64Array, at: number): FileLook {

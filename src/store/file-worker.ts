@@ -6,7 +6,14 @@
 
 import fs from 'node:fs'
 import { parentPort } from 'node:worker_threads'
-import { type FileThreadAnswer, LOOK_FIELDS, type LookAtFiles, type ReadFiles, type WriteFiles } from './file-thread.ts'
+import {
+  type FileRequest,
+  type FileThreadAnswer,
+  LOOK_FIELDS,
+  type LookAtFiles,
+  type ReadFiles,
+  type WriteFiles
+} from './file-thread.ts'
 
 const NOTHING = new Uint8Array()
 const { O_RDONLY, O_WRONLY, O_CREAT, O_DIRECTORY = 0, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants
@@ -56,6 +63,15 @@ function closeUnused(most: number): void {
     folders.delete(key)
     fs.closeSync(fd)
   }
+}
+
+function release(base: number): Omit<FileThreadAnswer, 'id'> {
+  for (const [key, fd] of folders) {
+    if (!key.startsWith(`${base}/`)) continue
+    folders.delete(key)
+    fs.closeSync(fd)
+  }
+  return { done: new Uint8Array(), looks: new BigInt64Array(), data: NOTHING }
 }
 
 function pathWithin(base: number, path: string, isMade: boolean): string {
@@ -133,12 +149,13 @@ function readFiles({ paths, bytes, offsets, positions, lengths }: ReadFiles): Om
   return { done, looks, data }
 }
 
-function answerTo(request: WriteFiles | ReadFiles | LookAtFiles): Omit<FileThreadAnswer, 'id'> {
+function answerTo(request: FileRequest): Omit<FileThreadAnswer, 'id'> {
+  if (request.kind === 'release') return release(request.base)
   if (request.kind === 'look') return lookAtFiles(request)
   return request.kind === 'read' ? readFiles(request) : writeFiles(request)
 }
 
-parentPort?.on('message', (request: (WriteFiles | ReadFiles | LookAtFiles) & { id: number }) => {
+parentPort?.on('message', (request: FileRequest & { id: number }) => {
   const answer = answerTo(request)
   const moved = [answer.done.buffer, answer.looks.buffer, ...(request.kind === 'read' ? [answer.data.buffer] : [])]
   parentPort?.postMessage({ ...answer, id: request.id } satisfies FileThreadAnswer, moved)

@@ -43,6 +43,33 @@ it('a folder of many small files ends identical, is served, and is known as our 
   assert.ok(again.isFinished)
 })
 
+it('downloads of many files that are open at once share one thread', { skip: !IS_LINUX }, async t => {
+  const content = manyFiles()
+  const write = async (): Promise<void> => {
+    const { store } = await openMany(t, content)
+    // The first pieces are those of the large file.
+    for (let piece = 20; piece < 24; piece++) await store.write(piece, content.piece(piece))
+  }
+  await Promise.all(Array.from({ length: 12 }, write))
+  const { workers } = process.report.getReport() as unknown as { workers: unknown[] }
+  // That of this test's readers may be there as well.
+  assert.ok(workers.length >= 1 && workers.length <= 2, `${workers.length} threads`)
+})
+
+it('a download begun as another closes writes nothing into the folders of the former', async t => {
+  const content = manyFiles()
+  for (let round = 0; round < 3; round++) {
+    const former = await openMany(t, content)
+    await former.store.write(20, content.piece(20))
+    await former.store.close()
+    const next = await openMany(t, content)
+    await fill(next.store, content)
+    await next.store.finish()
+    await assertSame(content, next.output)
+    await next.store.close()
+  }
+})
+
 it('a link put in place of a folder while many files are written leads nothing of ours elsewhere', async t => {
   const content = manyFiles()
   const { store, folder, output } = await openMany(t, content)

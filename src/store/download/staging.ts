@@ -10,7 +10,7 @@ import { basename, dirname } from 'node:path'
 import { StoreError } from '../../errors.ts'
 import { errnoOf, makeFolder, openRaw, statPath, storeError, syncFileSystem } from '../disk.ts'
 import type { Stamp } from '../file-stamp.ts'
-import { type FileLook, FileThread } from '../file-thread.ts'
+import { type FileLook, type FileThread, sharedWriter } from '../file-thread.ts'
 import type { Slice } from '../layout.ts'
 import type { Selection } from '../selection.ts'
 import { lookAtEach, stampsOf } from './looks.ts'
@@ -47,8 +47,8 @@ export class Staging {
   #isOurs = false
   readonly #init: StagingInit
   readonly #selection: Selection
-  /** For folders of many files, where such a thread can reach them. */
-  readonly #thread: FileThread | undefined
+  /** For folders of many files, where such a thread can reach them; none once it is closed. */
+  #thread: FileThread | undefined
   /** File number of each path in the manifest. */
   #fileAt: Map<string, number> | undefined
 
@@ -59,7 +59,7 @@ export class Staging {
     this.tree = tree
     this.names = [basename(init.path)]
     const isLarge = init.selection.layout.files.length >= MANY_FILES
-    this.#thread = isLarge && tree.handle !== undefined ? new FileThread() : undefined
+    this.#thread = isLarge && tree.handle !== undefined ? sharedWriter() : undefined
   }
 
   /** Makes the folder around it. Throws `StoreError`. */
@@ -69,7 +69,9 @@ export class Staging {
   }
 
   async close(): Promise<void> {
-    await this.#thread?.close()
+    const thread = this.#thread
+    this.#thread = undefined
+    if (this.tree.handle !== undefined) await thread?.release(this.tree.handle)
     await this.tree.close()
   }
 
