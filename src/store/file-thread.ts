@@ -50,7 +50,7 @@ export interface LookAtFiles {
 }
 
 /** The base's handle is about to be closed: what is held open below it is closed first. */
-export interface ReleaseBase {
+interface ReleaseBase {
   readonly kind: 'release'
   readonly base: number
   readonly paths: readonly []

@@ -1,5 +1,6 @@
 /**
- * Many files are forced to disk by one call of the system's `sync -f`, and one by one where it is missing or fails.
+ * Many files are forced to disk by one call of the system's `sync -f`, and one by one where it is missing
+ * or fails.
  */
 
 import assert from 'node:assert/strict'

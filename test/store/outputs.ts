@@ -1,5 +1,6 @@
 /**
- * Outputs of downloads for the tests of this folder: where one goes, opening it, and what lies there at the end.
+ * Outputs of downloads for the tests of this folder: where one goes, opening it, and what lies there at
+ * the end.
  */
 
 import assert from 'node:assert/strict'

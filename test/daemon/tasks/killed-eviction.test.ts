@@ -1,5 +1,6 @@
 /**
- * A daemon that is killed while it evicts: the next start leaves nothing on disk that the quota does not count.
+ * A daemon that is killed while it evicts: the next start leaves nothing on disk that the quota does not
+ * count.
  */
 
 import assert from 'node:assert/strict'
