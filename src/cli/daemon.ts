@@ -8,10 +8,12 @@ import { access } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { destination, pino } from 'pino'
-import { DAEMON_OPTIONS } from '../daemon/option-table.ts'
 import { resolveDaemonOptions } from '../daemon/options.ts'
+import { OPTIONS } from '../options/table.ts'
+import { configurable } from '../options/values.ts'
 import { startDaemon } from '../start-daemon.ts'
 import { interruptible } from './interrupt.ts'
+import { flagValue } from './options.ts'
 import type { Ui } from './ui.ts'
 
 /** As commander gives them: camel case, and `no-x` as `x: false`. */
@@ -25,10 +27,15 @@ export async function daemon(flags: DaemonFlags, ui: Ui): Promise<number> {
   const config = (flags.config as string | undefined) ?? (await defaultConfig())
   const isTerminal = process.stderr.isTTY === true && !ui.json
   const options = resolveDaemonOptions({
-    flags: { ...(isTerminal ? { 'log-level': 'warn' } : {}), ...byName(flags) },
+    flags: { ...byName(flags), 'log-level': flags.logLevel ?? (isTerminal ? 'warn' : undefined) },
     env: process.env,
     config
   })
+  if (flags.checkConfig === true) {
+    ui.event('checked', { config: config ?? null })
+    ui.result(config === undefined ? 'options are good; there is no configuration file' : `options and ${config} are good`)
+    return 0
+  }
   const log = pino({ level: options.logLevel, name: 'swarm' }, destination({ dest: 2, sync: true }))
   const running = await startDaemon(options, log)
   try {
@@ -56,19 +63,7 @@ export async function daemon(flags: DaemonFlags, ui: Ui): Promise<number> {
 }
 
 function byName(flags: DaemonFlags): Record<string, unknown> {
-  const named: Record<string, unknown> = {}
-  for (const { name } of DAEMON_OPTIONS) {
-    const isNegative = name.startsWith('no-')
-    const value = flags[camelCase(isNegative ? name.slice(3) : name)]
-    if (isNegative) {
-      if (value === false) named[name] = true
-    } else if (value !== undefined) named[name] = value
-  }
-  return named
-}
-
-function camelCase(name: string): string {
-  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+  return Object.fromEntries(configurable(OPTIONS).map(({ name }) => [name, flagValue(flags, name)]))
 }
 
 /** `$XDG_CONFIG_HOME/swarm/daemon.json` when it is there. */

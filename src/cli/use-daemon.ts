@@ -7,10 +7,11 @@
 
 import { readFileSync } from 'node:fs'
 import type { DaemonClient } from '../api/client/client.ts'
-import { environmentName } from '../daemon/option-table.ts'
 import { InvalidOptionsError, NotFoundError } from '../errors.ts'
 import { resolveNodeOptions } from '../node/options.ts'
-import { defined, type NodeFlags } from './options.ts'
+import { environmentName } from '../options/kinds.ts'
+import { OPTIONS } from '../options/table.ts'
+import { defined, flagValue, type NodeFlags } from './options.ts'
 import type { Ui } from './ui.ts'
 
 export interface DaemonClientFlags {
@@ -26,20 +27,13 @@ export interface DaemonClientFlags {
 /** The daemon to use, or undefined for a node of one's own. Throws when `--daemon <url>` does not answer. */
 export async function daemonFor(flags: NodeFlags & DaemonClientFlags, ui: Ui): Promise<DaemonClient | undefined> {
   if (flags.daemon === false) return undefined
-  const own = Object.entries({
-    listen: flags.listen,
-    announce: flags.announce,
-    bootstrap: flags.bootstrap,
-    'no-mdns': flags.mdns === false ? true : undefined,
-    'no-dht': flags.dht === false ? true : undefined,
-    'max-neighbours': flags.maxNeighbours,
-    policy: flags.policy,
-    label: flags.label,
-    encryption: flags.encryption
-  }).find(([name, value]) => value !== undefined && process.env[environmentName(name)] === undefined)
+  const own = OPTIONS.find(
+    ({ name, shapesNode }) =>
+      shapesNode === true && flagValue(flags, name) !== undefined && process.env[environmentName(name)] === undefined
+  )
   const client = await findClient(flags)
   if (client === undefined || own === undefined) return client
-  ui.remark(`--${own[0]} is for a node of its own: the daemon at ${client.url} is not used`)
+  ui.remark(`--${own.name} is for a node of its own: the daemon at ${client.url} is not used`)
   return undefined
 }
 

@@ -3,6 +3,7 @@
  */
 
 import { InvalidOptionsError } from '../errors.ts'
+import { defaultOf, parseValue, specOf } from '../options/kinds.ts'
 import { defaultStateDir } from '../store/state-dir.ts'
 import { splitPeerHint } from './address-book.ts'
 import type { NodeOptions, OriginSettings } from './types.ts'
@@ -20,11 +21,11 @@ export function resolveNodeOptions(options: Partial<NodeOptions> = {}): Resolved
     mdns: true,
     dht: true,
     servesDht: true,
-    encryption: 'tls',
-    uploadBytesPerSecond: 0,
-    downloadBytesPerSecond: 0,
-    maxNeighbours: 30,
-    policy: 'cooperative',
+    encryption: defaultOf('encryption'),
+    uploadBytesPerSecond: defaultOf('upload-limit'),
+    downloadBytesPerSecond: defaultOf('download-limit'),
+    maxNeighbours: defaultOf('max-neighbours'),
+    policy: defaultOf('policy'),
     labels: {},
     origin: {},
     warn: () => {},
@@ -39,27 +40,23 @@ export function resolveNodeOptions(options: Partial<NodeOptions> = {}): Resolved
   for (const field of ['uploadBytesPerSecond', 'downloadBytesPerSecond'] as const) {
     checkRate(resolved[field], field)
   }
-  if (!Number.isInteger(resolved.maxNeighbours) || resolved.maxNeighbours < 1 || resolved.maxNeighbours > 1000) {
-    throw new InvalidOptionsError(`maxNeighbours: ${resolved.maxNeighbours} is not between 1 and 1000`, {
-      field: 'maxNeighbours'
-    })
-  }
-  if (resolved.encryption !== 'tls' && resolved.encryption !== 'noise') {
-    throw new InvalidOptionsError(`encryption: "${resolved.encryption}" is neither tls nor noise`, { field: 'encryption' })
-  }
-  if (resolved.policy !== 'cooperative' && resolved.policy !== 'contributors') {
-    throw new InvalidOptionsError(`policy: "${resolved.policy}" is neither cooperative nor contributors`, { field: 'policy' })
-  }
+  checkAgainst('max-neighbours', resolved.maxNeighbours, 'maxNeighbours')
+  checkAgainst('encryption', resolved.encryption, 'encryption')
+  checkAgainst('policy', resolved.policy, 'policy')
+  for (const label of Object.entries(resolved.labels)) checkAgainst('label', [label.join('=')], 'labels')
   checkOriginSettings(resolved.origin)
   return resolved
+}
+
+/** What programs give obeys the same table as flags do. */
+function checkAgainst(option: string, value: unknown, field: string): void {
+  parseValue(specOf(option), value, field)
 }
 
 /** Throws `InvalidOptionsError` naming the field. */
 export function checkOriginSettings({ bytesPerSecond, connections }: Partial<OriginSettings>): void {
   if (bytesPerSecond !== undefined) checkRate(bytesPerSecond, 'origin.bytesPerSecond')
-  if (connections !== undefined && !(Number.isInteger(connections) && connections >= 1 && connections <= 16)) {
-    throw new InvalidOptionsError(`origin.connections: ${connections} is not between 1 and 16`, { field: 'origin.connections' })
-  }
+  if (connections !== undefined) checkAgainst('origin-connections', connections, 'origin.connections')
 }
 
 /** Bytes per second, 0 for unlimited. Throws `InvalidOptionsError` naming the field. */

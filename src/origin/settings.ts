@@ -4,6 +4,7 @@
 
 import { MAX_ORIGINS } from '../content/hints.ts'
 import { InvalidOptionsError } from '../errors.ts'
+import { defaultOf } from '../options/kinds.ts'
 
 /** How this node uses origins: HTTP(S) servers that hold a content. */
 export interface OriginSettings {
@@ -29,7 +30,7 @@ export interface OriginOptions extends OriginSettings {
 
 export const DEFAULT_ORIGIN_OPTIONS: OriginOptions = {
   bytesPerSecond: 0,
-  connections: 4,
+  connections: defaultOf('origin-connections'),
   allowPrivate: true,
   stallTimeoutMs: 15_000,
   giveUpMs: 30_000,
