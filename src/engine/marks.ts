@@ -1,6 +1,7 @@
 /**
- * Answers to questions that every choice asks of all neighbours, kept a second time as one bit each: looking at thirty objects for
- * them took 8 % of a large simulation. Written by the accounts (upload/account.ts, download/account.ts) and neighbour.ts.
+ * Answers to questions that every choice asks of all neighbours, kept a second time as one bit each: looking
+ * at thirty objects for them took 8 % of a large simulation. Written by the accounts (upload/account.ts,
+ * download/account.ts) and neighbour.ts.
  */
 
 import { SlotSet } from './slot-set.ts'

@@ -1,5 +1,6 @@
 /**
- * One connected peer: who it is, and one account for each direction. Plain state; the rules live in upload/, download/ and discovery/.
+ * One connected peer: who it is, and one account for each direction. Plain state; the rules live in upload/,
+ * download/ and discovery/.
  */
 
 import type { PeerKey } from './contract.ts'

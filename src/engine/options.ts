@@ -7,8 +7,8 @@ import type { Limits } from './contract.ts'
 
 export interface EngineOptions extends Limits {
   /**
-   * Most peers connected to at once. More: faster spreading and more choice, but more `have` traffic and memory. Fewer than about 8:
-   * the graph may fall apart under churn. 2..1024. @default 30
+   * Most peers connected to at once. More: faster spreading and more choice, but more `have` traffic and
+   * memory. Fewer than about 8: the graph may fall apart under churn. 2..1024. @default 30
    */
   readonly maxNeighbours: number
   /** Peers being sent a piece at the same time. 0: as many as the uplink's window asks for. @default 0 */
@@ -18,46 +18,65 @@ export interface EngineOptions extends Limits {
   /** Payload bytes asked for per second by this swarm; 0 is unlimited. @default 0 */
   readonly downloadBytesPerSecond: number
   /**
-   * Who is served first when uplinks are scarce. `cooperative`: the neighbour with the fewest pieces. `contributors`: neighbours that
-   * send to others before those that never do; what is spare still goes to everybody. @default 'cooperative'
+   * Who is served first when uplinks are scarce. `cooperative`: the neighbour with the fewest pieces.
+   * `contributors`: neighbours that send to others before those that never do; what is spare still goes to
+   * everybody. @default 'cooperative'
    */
   readonly policy: 'cooperative' | 'contributors'
   /**
-   * Which piece is offered or requested first. `rarest`: fewest neighbours hold or expect it. The others are for comparison.
+   * Which piece is offered or requested first. `rarest`: fewest neighbours hold or expect it. The others are
+   * for comparison.
    * @default 'rarest'
    */
   readonly pieceOrder: 'rarest' | 'random' | 'sequential'
   /**
-   * Whether the uploader offers pieces. Off: leechers only request, as in BitTorrent; for comparison. @default true
+   * Whether the uploader offers pieces. Off: leechers only request, as in BitTorrent; for comparison.
+   * @default true
    */
   readonly offers: boolean
-  /** Which lacking neighbour is served first: the one with the fewest pieces, any, or those who gave us most. @default 'neediest' */
+  /**
+   * Which lacking neighbour is served first: the one with the fewest pieces, any, or those who gave us most.
+   * @default 'neediest'
+   */
   readonly peerOrder: 'neediest' | 'random' | 'tit-for-tat'
   /**
-   * Pieces asked for and not yet received, over all peers. More: survives long round trips on fast links. Bounds memory at the
-   * receiver. 1..65536. @default 1024
+   * Pieces asked for and not yet received, over all peers. More: survives long round trips on fast links.
+   * Bounds memory at the receiver. 1..65536. @default 1024
    */
   readonly maxPendingPieces: number
   /**
-   * The same in bytes, so that large pieces keep memory flat; eight pieces are allowed whatever their length, or some slow senders would keep all
-   * others waiting. Pieces that wait for a slow disk count, too: they are what fills memory there. @default 32 MiB
+   * The same in bytes, so that large pieces keep memory flat; eight pieces are allowed whatever their length,
+   * or some slow senders would keep all others waiting. Pieces that wait for a slow disk count, too: they are
+   * what fills memory there. @default 32 MiB
    */
   readonly maxPendingBytes: number
   /** Requests waiting here per neighbour; more are rejected as `full`. 1..65536. @default 1024 */
   readonly maxQueuedPerPeer: number
-  /** Shortest time between two `have` messages, in milliseconds; pieces in between are batched. 0..1000. @default 4 */
+  /**
+   * Shortest time between two `have` messages, in milliseconds; pieces in between are batched. 0..1000.
+   * @default 4
+   */
   readonly haveBatchMs: number
-  /** Longest time that a requested piece may take before it is asked of another peer, in milliseconds. @default 300000 */
+  /**
+   * Longest time that a requested piece may take before it is asked of another peer, in milliseconds.
+   * @default 300000
+   */
   readonly maxRequestTimeoutMs: number
   /** The same before anything is known of the peer. @default 15000 */
   readonly firstRequestTimeoutMs: number
-  /** How long a leecher without any expected piece waits for offers before it requests by itself, in milliseconds. @default 3000 */
+  /**
+   * How long a leecher without any expected piece waits for offers before it requests by itself, in
+   * milliseconds. @default 3000
+   */
   readonly starvedMs: number
   /** How long a peer that sent wrong bytes is refused, in milliseconds. @default 1 hour */
   readonly banMs: number
   /** Peers known but not connected; the least useful are forgotten. @default 512 */
   readonly maxCandidates: number
-  /** Share of `maxNeighbours` kept for peers that share no label with us, when we have labels. 0..1. @default 0.35 */
+  /**
+   * Share of `maxNeighbours` kept for peers that share no label with us, when we have labels. 0..1. @default
+   * 0.35
+   */
   readonly farShare: number
   /** Shortest time between two gossiped bitfields, in milliseconds. @default 30000 */
   readonly gossipIntervalMs: number
@@ -109,7 +128,10 @@ const CHOICES: Partial<Record<keyof EngineOptions, readonly string[]>> = {
   peerOrder: ['neediest', 'random', 'tit-for-tat']
 }
 
-/** Options from texts such as `policy=contributors`. Throws {@link InvalidOptionsError} naming what is no option or cannot be its value. */
+/**
+ * Options from texts such as `policy=contributors`. Throws {@link InvalidOptionsError} naming what is no
+ * option or cannot be its value.
+ */
 export function parseEngineOptions(texts: readonly string[]): Partial<EngineOptions> {
   const parsed: Record<string, string | number | boolean> = {}
   for (const text of texts) {

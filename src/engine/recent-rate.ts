@@ -1,6 +1,7 @@
 /**
- * Bytes per second over the last one to two spans: two buckets, integer steps of time, no transcendental function, so that decisions
- * built on it are the same on every machine. (util/rate-meter.ts is smoother and for people.)
+ * Bytes per second over the last one to two spans: two buckets, integer steps of time, no transcendental
+ * function, so that decisions built on it are the same on every machine. (util/rate-meter.ts is smoother and
+ * for people.)
  */
 
 const SPAN_MS = 2000

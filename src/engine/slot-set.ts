@@ -1,5 +1,6 @@
 /**
- * A set of neighbour slots, one bit each: questions about all neighbours become a few operations on adjacent words.
+ * A set of neighbour slots, one bit each: questions about all neighbours become a few operations on adjacent
+ * words.
  */
 
 export class SlotSet {

@@ -1,8 +1,8 @@
 /**
  * What all parts of one swarm's engine read: the content, who has what, the neighbours, and where outputs go.
  *
- * Invariant: `status[p]` is HAVE exactly when `have.get(p)`; a piece is in `table.own` when HAVE, in `table.missing` when
- * MISSING and wanted, in neither while VERIFYING.
+ * Invariant: `status[p]` is HAVE exactly when `have.get(p)`; a piece is in `table.own` when HAVE, in
+ * `table.missing` when MISSING and wanted, in neither while VERIFYING.
  */
 
 import type { Bitfield } from '../content/bitfield.ts'

@@ -1,6 +1,6 @@
 /**
- * Ways of choosing. Ours is `rarest` and `neediest`; the others are for comparison only (docs/SCHEDULING.md, "Compared"). Each is
- * picked once, when an engine is made, so that no rule asks which one is in use.
+ * Ways of choosing. Ours is `rarest` and `neediest`; the others are for comparison only (docs/SCHEDULING.md,
+ * "Compared"). Each is picked once, when an engine is made, so that no rule asks which one is in use.
  */
 
 import type { Random } from '../util/random.ts'
@@ -54,8 +54,9 @@ function pickRarest(table: PieceTable, which: 'own' | 'missing', random: Random,
 }
 
 /**
- * `neediest`: a neighbour with hardly any piece first, as its uplink would idle; then those that are here longest, so that late ones do not
- * make early ones wait; then those with the fewest pieces, as they can pass on the least. `oldestMs`: when the first of them joined.
+ * `neediest`: a neighbour with hardly any piece first, as its uplink would idle; then those that are here
+ * longest, so that late ones do not make early ones wait; then those with the fewest pieces, as they can pass
+ * on the least. `oldestMs`: when the first of them joined.
  */
 export function needOf({ peerOrder }: Pick<EngineOptions, 'peerOrder'>, table: PieceTable): Need {
   switch (peerOrder) {

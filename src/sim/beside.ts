@@ -1,6 +1,6 @@
 /**
- * What misbehaving peers cost the honest ones: the same world, once with them and once with nobody in their place. Both worlds draw the
- * same links, times of joining and engines for the honest peers.
+ * What misbehaving peers cost the honest ones: the same world, once with them and once with nobody in their
+ * place. Both worlds draw the same links, times of joining and engines for the honest peers.
  */
 
 import { isAnyHostile } from './misbehaving.ts'
@@ -37,10 +37,16 @@ export const ALLOWED_BESIDE_HOSTILE = 2
 /** After so many times as long as alone, a peer that has not completed counts as one that never will. */
 const PATIENCE = 100
 const LEAST_PATIENCE_MS = 10_000
-/** Whatever a peer took alone, so much more is nothing to complain of: a search or a dial that took another turn. */
+/**
+ * Whatever a peer took alone, so much more is nothing to complain of: a search or a dial that took another
+ * turn.
+ */
 const SLACK_MS = 1000
 
-/** Throws {@link SimulationFailure} where a run went wrong otherwise than by taking too long beside the misbehaving. */
+/**
+ * Throws {@link SimulationFailure} where a run went wrong otherwise than by taking too long beside the
+ * misbehaving.
+ */
 export function compareBeside(options: Partial<SimulationOptions>, patience: number = PATIENCE): Comparison {
   const misbehaving = options.misbehaving ?? []
   const withNobody = new Simulation({ ...options, misbehaving: [], isChecked: false })
@@ -75,13 +81,17 @@ function isLate({ aloneMs, besideMs }: Cost, allowedRatio: number): boolean {
   return besideMs > allowedRatio * aloneMs + SLACK_MS
 }
 
-/** Courses of a world in which a peer has to be late, of {@link MOST_COURSES}, before it counts: in any single one somebody has bad luck. */
+/**
+ * Courses of a world in which a peer has to be late, of {@link MOST_COURSES}, before it counts: in any single
+ * one somebody has bad luck.
+ */
 const LATE_COURSES = 2
 const MOST_COURSES = 3
 
 /**
- * Honest peers that take longer than is allowed in two of three courses of the world; the longest that they took alone in any of them counts.
- * A world without late peers in its first course has no others. `first` is that one's comparison.
+ * Honest peers that take longer than is allowed in two of three courses of the world; the longest that they
+ * took alone in any of them counts. A world without late peers in its first course has no others. `first` is
+ * that one's comparison.
  */
 export function compareCourses(options: Partial<SimulationOptions>, patience: number): { first: Comparison; late: Cost[] } {
   const first = compareBeside(options, patience)

@@ -1,6 +1,6 @@
 /**
- * Dials and ends of connections. Dialling takes round trips and may be refused; the end of a connection is noticed by each side at its own
- * time, and until then that side takes no new connection to the same peer.
+ * Dials and ends of connections. Dialling takes round trips and may be refused; the end of a connection is
+ * noticed by each side at its own time, and until then that side takes no new connection to the same peer.
  */
 
 import type { Input } from '../engine/contract.ts'
@@ -81,7 +81,10 @@ export class Connections {
     })
   }
 
-  /** The peer's engine ends the connection: it is gone at once here, and after its delay there, behind what was said before. */
+  /**
+   * The peer's engine ends the connection: it is gone at once here, and after its delay there, behind what
+   * was said before.
+   */
   disconnect(peer: SimPeer, key: string, reason: string): void {
     const stream = peer.streams.get(key)
     if (stream === undefined) return

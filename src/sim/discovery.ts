@@ -1,6 +1,7 @@
 /**
- * How peers learn of each other, when their engines ask for it: a hint in the manifest, a DHT that takes its time and finds only peers that
- * announced, and gossip that reaches some of those who listen. (What neighbours tell of each other is up to the engine.)
+ * How peers learn of each other, when their engines ask for it: a hint in the manifest, a DHT that takes its
+ * time and finds only peers that announced, and gossip that reaches some of those who listen. (What
+ * neighbours tell of each other is up to the engine.)
  */
 
 import type { Random } from '../util/random.ts'
@@ -11,7 +12,10 @@ import type { Latency } from './latency.ts'
 import type { SimPeer } from './peer.ts'
 import type { Schedule } from './schedule.ts'
 
-/** A DHT lookup takes from LOW to HIGH ms (several hops), an announcement as long until others find it; a lookup finds at most so many. */
+/**
+ * A DHT lookup takes from LOW to HIGH ms (several hops), an announcement as long until others find it; a
+ * lookup finds at most so many.
+ */
 const LOOKUP_LOW_MS = 150
 const LOOKUP_HIGH_MS = 600
 const LOOKUP_PEERS = 20

@@ -1,4 +1,7 @@
-/** What becomes of a piece that the engine took: it is hashed and written, which takes time, and then the peer has it or knows that it is corrupt. */
+/**
+ * What becomes of a piece that the engine took: it is hashed and written, which takes time, and then the peer
+ * has it or knows that it is corrupt.
+ */
 
 import type { Geometry } from '../content/geometry.ts'
 import type { Random } from '../util/random.ts'

@@ -1,4 +1,7 @@
-/** Hands inputs to the engines of simulated peers, shows the checkers what they answer, and wakes them at their deadlines. */
+/**
+ * Hands inputs to the engines of simulated peers, shows the checkers what they answer, and wakes them at
+ * their deadlines.
+ */
 
 import type { Input } from '../engine/contract.ts'
 import type { ActorOutput } from './actor.ts'
@@ -7,7 +10,10 @@ import type { SimPeer } from './peer.ts'
 import type { Schedule } from './schedule.ts'
 
 const TICK: Input = { type: 'tick' }
-/** A timer never fires at once: a real one neither, and an engine that forgets to move its deadline must not stop the world. */
+/**
+ * A timer never fires at once: a real one neither, and an engine that forgets to move its deadline must not
+ * stop the world.
+ */
 const SHORTEST_TIMER_MS = 0.05
 
 export class Engines {
@@ -33,7 +39,10 @@ export class Engines {
     this.#wakeAtDeadline(peer)
   }
 
-  /** The same for what every neighbour of somebody hears; nearly every step of a large world comes through here. */
+  /**
+   * The same for what every neighbour of somebody hears; nearly every step of a large world comes through
+   * here.
+   */
   handBroadcast(peer: SimPeer, input: Input): void {
     const outputs = this.#handle(peer, input)
     if (outputs.length === 0) return

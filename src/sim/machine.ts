@@ -1,5 +1,6 @@
 /**
- * A simulated computer: one uplink that sends one piece after another, one downlink, and the peers (one per content) that share them.
+ * A simulated computer: one uplink that sends one piece after another, one downlink, and the peers (one per
+ * content) that share them.
  */
 
 import type { SimPeer } from './peer.ts'
@@ -24,7 +25,10 @@ export interface MachineSpec {
   readonly side: number
   /** Bytes per ms that its disk takes, one piece after another. Absent: a fast one. */
   readonly diskRate?: number
-  /** It stands still meanwhile, as a stopped process or a sleeping computer: all that would happen on it happens at the end. */
+  /**
+   * It stands still meanwhile, as a stopped process or a sleeping computer: all that would happen on it
+   * happens at the end.
+   */
   readonly stopped?: { readonly fromMs: number; readonly untilMs: number }
 }
 

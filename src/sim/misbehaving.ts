@@ -16,7 +16,10 @@ export interface Misbehaving {
 const SLOWNESSES = [10, 20, 50, 100, 200]
 const MOST_PEERS = 100_000
 
-/** Roles from a text such as `mute:2,slow:1:50`: name, how many (1), times slower. Throws {@link InvalidOptionsError}. */
+/**
+ * Roles from a text such as `mute:2,slow:1:50`: name, how many (1), times slower. Throws {@link
+ * InvalidOptionsError}.
+ */
 export function parseMisbehaving(text: string): Misbehaving[] {
   return text.split(',').map(part => {
     const [name = '', countText = '1', slownessText, ...rest] = part.split(':')

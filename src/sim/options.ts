@@ -26,13 +26,19 @@ export interface SimulationOptions {
   readonly downlink: number
   /** Bytes per second that the seeder can send; 0: as the others. @default 0 */
   readonly seederUplink: number
-  /** Bytes per second that the content's origin sends in all; 0: there is none. @default 0; in the scenario 'origin' that of one uplink */
+  /**
+   * Bytes per second that the content's origin sends in all; 0: there is none. @default 0; in the scenario
+   * 'origin' that of one uplink
+   */
   readonly originRate: number
   /** One-way delay between any two nodes. @default 10 */
   readonly latencyMs: number
   /** Largest deviation of a delay, as a share of it. 0..1. @default 0.2 */
   readonly jitter: number
-  /** How links are modelled: whole pieces one after another, or packets through queues, which costs ten times as much. @default 'simple' */
+  /**
+   * How links are modelled: whole pieces one after another, or packets through queues, which costs ten times
+   * as much. @default 'simple'
+   */
   readonly links: LinksModel
   /** @default 'flash-crowd' */
   readonly scenario: ScenarioName

@@ -1,4 +1,7 @@
-/** The content's origin: an uplink of its own that sends one piece after another to all that ask; what was cancelled before its turn costs nothing. */
+/**
+ * The content's origin: an uplink of its own that sends one piece after another to all that ask; what was
+ * cancelled before its turn costs nothing.
+ */
 
 import type { Geometry } from '../content/geometry.ts'
 import type { Disk } from './disk.ts'

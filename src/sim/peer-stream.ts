@@ -1,4 +1,6 @@
-/** One end of the stream between two simulated neighbours: what it knows and does there is this end's alone. */
+/**
+ * One end of the stream between two simulated neighbours: what it knows and does there is this end's alone.
+ */
 
 import type { Message } from '../wire/messages.ts'
 import type { SimPeer } from './peer.ts'
@@ -9,9 +11,15 @@ export class PeerStream {
   readonly back: PeerStream
   /** Where the other end is: {@link Machine.index}. */
   readonly toMachine: number
-  /** One-way delay of small messages, in microseconds: a whole number, which stands in the object itself and not behind a pointer. */
+  /**
+   * One-way delay of small messages, in microseconds: a whole number, which stands in the object itself and
+   * not behind a pointer.
+   */
   readonly delayUs: number
-  /** Pieces handed to this direction so far, and how many of them left: messages queue behind pieces, as on one TCP connection. */
+  /**
+   * Pieces handed to this direction so far, and how many of them left: messages queue behind pieces, as on
+   * one TCP connection.
+   */
   piecesQueued = 0
   piecesSent = 0
   readonly waiting: { message: Message; afterPieces: number }[] = []

@@ -1,5 +1,6 @@
 /**
- * One engine on a simulated machine, and what the world knows about it (which may be more than the engine does).
+ * One engine on a simulated machine, and what the world knows about it (which may be more than the engine
+ * does).
  */
 
 import type { Bitfield } from '../content/bitfield.ts'

@@ -1,4 +1,7 @@
-/** Somebody who plays the content from its beginning: asks for a window of pieces ahead, as the node's readers do, and notes where it stands still. */
+/**
+ * Somebody who plays the content from its beginning: asks for a window of pieces ahead, as the node's readers
+ * do, and notes where it stands still.
+ */
 
 import type { Geometry } from '../content/geometry.ts'
 import type { Engines } from './engines.ts'

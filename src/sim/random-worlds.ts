@@ -1,6 +1,7 @@
 /**
- * Draws worlds from a seed: scenario, size, links and limits, and those who misbehave. The same seed draws the same world for ever as long as nothing is
- * added before the draws here; failed seeds are kept in test/simulation/regressions.json.
+ * Draws worlds from a seed: scenario, size, links and limits, and those who misbehave. The same seed draws
+ * the same world for ever as long as nothing is added before the draws here; failed seeds are kept in
+ * test/simulation/regressions.json.
  */
 
 import { MIN_PIECE_LENGTH } from '../content/geometry.ts'

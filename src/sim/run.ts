@@ -42,7 +42,10 @@ export interface SimulationResult {
   readonly controlShare: number
   /** Payload between racks, in copies per rack; undefined without racks. */
   readonly crossRackCopies: number | undefined
-  /** How the reader fared: from asking to its first piece, and how often and how long it stood still after. Undefined: nobody reads. */
+  /**
+   * How the reader fared: from asking to its first piece, and how often and how long it stood still after.
+   * Undefined: nobody reads.
+   */
   readonly playback: { readonly startMs: number; readonly stalls: number; readonly stalledMs: number } | undefined
   readonly steps: number
   readonly series: readonly Sample[]
@@ -51,7 +54,10 @@ export interface SimulationResult {
 /** State of the world at one moment, for plots. */
 export interface Sample {
   readonly ms: number
-  /** Leechers complete, copies of the content verified among leechers, share of uplinks sending since the last sample. */
+  /**
+   * Leechers complete, copies of the content verified among leechers, share of uplinks sending since the last
+   * sample.
+   */
   readonly completed: number
   readonly copies: number
   readonly uplinkUse: number

@@ -1,8 +1,9 @@
 /**
  * Virtual time: what happens on which machine and when.
  *
- * Machines take turns in windows of a few milliseconds (timetable.ts), so what one does to another is an event of the other; what
- * concerns several at once (dialling, ends of connections, links between racks, the origin) is done between windows.
+ * Machines take turns in windows of a few milliseconds (timetable.ts), so what one does to another is an
+ * event of the other; what concerns several at once (dialling, ends of connections, links between racks, the
+ * origin) is done between windows.
  */
 
 import { Heap } from '../util/heap.ts'
@@ -41,7 +42,10 @@ export class Schedule {
     this.#timetable.push(machine, ms, happening)
   }
 
-  /** Handles windows until `isDone`, `untilMs`, or at least `maxSteps` more events. False when it stopped before `isDone`. */
+  /**
+   * Handles windows until `isDone`, `untilMs`, or at least `maxSteps` more events. False when it stopped
+   * before `isDone`.
+   */
   run(isDone: () => boolean, untilMs: number, maxSteps: number): boolean {
     const timetable = this.#timetable
     const lastStep = this.steps + maxSteps

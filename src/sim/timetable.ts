@@ -1,13 +1,18 @@
 /**
- * What happens in a simulated world, by time and machine, in windows shorter than any message between two machines takes.
+ * What happens in a simulated world, by time and machine, in windows shorter than any message between two
+ * machines takes.
  *
- * Within a window no machine can learn what another does in it, so each one's events are handled together, machine after machine, and its engine
- * stays in the processor's cache meanwhile: in strict order of time a world of 10,000 engines fetches nearly all that a step looks at from memory.
+ * Within a window no machine can learn what another does in it, so each one's events are handled together,
+ * machine after machine, and its engine stays in the processor's cache meanwhile: in strict order of time a
+ * world of 10,000 engines fetches nearly all that a step looks at from memory.
  */
 
 import { Heap } from '../util/heap.ts'
 
-/** Longest and shortest window, ms. Powers of two, as any window is: multiples of one are exact, and no time falls between two of them. */
+/**
+ * Longest and shortest window, ms. Powers of two, as any window is: multiples of one are exact, and no time
+ * falls between two of them.
+ */
 const MAX_WINDOW_MS = 8
 const MIN_WINDOW_MS = 0.25
 /** Emptied windows kept for later ones. */
@@ -70,7 +75,10 @@ export class Timetable<Event> {
     return Math.max(this.#endMs, Math.ceil(ms / this.windowMs) * this.windowMs)
   }
 
-  /** Adds an event of `machine` at `ms`, or as soon as it can be: what one machine does to another takes effect in the next window at the earliest. */
+  /**
+   * Adds an event of `machine` at `ms`, or as soon as it can be: what one machine does to another takes
+   * effect in the next window at the earliest.
+   */
   push(machine: number, ms: number, event: Event): void {
     if (machine === this.#machine && ms < this.#endMs) {
       this.#agenda.push(ms, event)
@@ -93,7 +101,10 @@ export class Timetable<Event> {
     this.#endMs = startMs
   }
 
-  /** Handles the events of the window that starts where time stands, and those that they make within it; answers how many. */
+  /**
+   * Handles the events of the window that starts where time stands, and those that they make within it;
+   * answers how many.
+   */
   runWindow(handle: (ms: number, event: Event, machine: number) => void): number {
     const index = this.#endMs / this.windowMs
     this.#endMs += this.windowMs
@@ -127,14 +138,18 @@ export class Timetable<Event> {
     return handled
   }
 
-  /** Puts the places of the window's events into {@link #order}: by machine, of one machine in the order of their making. */
+  /**
+   * Puts the places of the window's events into {@link #order}: by machine, of one machine in the order of
+   * their making.
+   */
   #sort({ size, machines }: Window<Event>): void {
     if (this.#ends.length <= this.#machines) this.#ends = new Int32Array(2 * this.#machines)
     if (this.#order.length < size) this.#order = new Int32Array(2 * size)
     const ends = this.#ends
     const order = this.#order
     ends.fill(0, 0, this.#machines + 1)
-    // Counted one place higher, summed up, and moved on as places are given: each machine's start becomes its end.
+    // Counted one place higher, summed up, and moved on as places are given: each machine's start becomes its
+    // end.
     for (let place = 0; place < size; place++) {
       const machine = (machines[place] as number) + 1
       ends[machine] = (ends[machine] as number) + 1

@@ -1,6 +1,6 @@
 /**
- * Small swarms of unequals and hostile neighbours, by name: what honest peers take beside them is compared with what they take alone.
- * A failed row repeats with the command of its options.
+ * Small swarms of unequals and hostile neighbours, by name: what honest peers take beside them is compared
+ * with what they take alone. A failed row repeats with the command of its options.
  */
 
 import type { Misbehaving } from './misbehaving.ts'
@@ -98,7 +98,9 @@ function onCappedLinks(loopback: Partial<SimulationOptions>): UnequalWorld[] {
   ]
 }
 
-/** Four honest leechers and two that misbehave; the seeder has uplink to spare, or no more than the others. */
+/**
+ * Four honest leechers and two that misbehave; the seeder has uplink to spare, or no more than the others.
+ */
 function besideAThird(loopback: Partial<SimulationOptions>): UnequalWorld[] {
   return CROWD_ROLES.flatMap(role => {
     const misbehaving = [{ role, count: 2, slowness: SLOWNESS }]

@@ -1,11 +1,12 @@
 /**
  * The world in one process: thousands of real engines over a modelled network, in virtual time.
  *
- * It composes the parts: time (schedule.ts), links/, connections, discovery, disk and origin; and performs what engines want done. A peer
- * learns of others only as a real one would.
+ * It composes the parts: time (schedule.ts), links/, connections, discovery, disk and origin; and performs
+ * what engines want done. A peer learns of others only as a real one would.
  *
- * Deterministic: machines have an order, events of one are ordered by time and by the order of their making; each part draws from its own
- * generator; no transcendental function touches a time. Used by run.ts; drives `Swarm` exactly as the real node does.
+ * Deterministic: machines have an order, events of one are ordered by time and by the order of their making;
+ * each part draws from its own generator; no transcendental function touches a time. Used by run.ts; drives
+ * `Swarm` exactly as the real node does.
  */
 
 import { Bitfield } from '../content/bitfield.ts'
@@ -133,7 +134,10 @@ export class World {
     return { actor: swarm, swarm }
   }
 
-  /** The peer goes. `isClean`: it says so; else others notice by themselves. Its machine goes with its last peer. */
+  /**
+   * The peer goes. `isClean`: it says so; else others notice by themselves. Its machine goes with its last
+   * peer.
+   */
   remove(peer: SimPeer, isClean: boolean): void {
     if (!peer.isUp) return
     if (isClean) this.#engines.hand(peer, { type: 'leaving' })
@@ -162,7 +166,10 @@ export class World {
     return this.#crowd.peerOf(content, key)
   }
 
-  /** Handles windows until `isDone`, `untilMs`, or at least `maxSteps` more events. False when it stopped before `isDone`. */
+  /**
+   * Handles windows until `isDone`, `untilMs`, or at least `maxSteps` more events. False when it stopped
+   * before `isDone`.
+   */
   run(isDone: () => boolean, untilMs: number, maxSteps: number): boolean {
     return this.#schedule.run(isDone, untilMs, maxSteps)
   }

@@ -29,7 +29,10 @@ interface Dial {
   readonly ms: number
 }
 
-/** Ticks a swarm that hears of 40 peers at once; those in `isAlive` answer after `handshakeMs`, the others never. */
+/**
+ * Ticks a swarm that hears of 40 peers at once; those in `isAlive` answer after `handshakeMs`, the others
+ * never.
+ */
 function dialsOf(
   swarm: Swarm,
   untilMs: number,

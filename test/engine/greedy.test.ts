@@ -11,7 +11,10 @@ const PIECE_MS = 1000
 const cut = (outputs: readonly Output[]): string[] =>
   outputs.flatMap(output => (output.type === 'disconnect' ? [output.peer] : []))
 
-/** Serves and acknowledges what the swarm sends, one piece after another on a slow uplink, until `untilMs`. Offers are taken. */
+/**
+ * Serves and acknowledges what the swarm sends, one piece after another on a slow uplink, until `untilMs`.
+ * Offers are taken.
+ */
 function serve(swarm: Swarm, first: readonly Output[], untilMs: number): Map<string, number> {
   const served = new Map<string, number>()
   const queue: { peer: string; piece: number }[] = []

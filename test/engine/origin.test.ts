@@ -5,7 +5,10 @@ import { PIECE_BYTES, swarmOf } from './world.ts'
 
 const PIECES = 128
 
-/** Hands inputs to a lone peer with an origin that gives nothing, each at its time, and its ticks when they are due or `lateMs` later; the pieces it asked for by then. */
+/**
+ * Hands inputs to a lone peer with an origin that gives nothing, each at its time, and its ticks when they
+ * are due or `lateMs` later; the pieces it asked for by then.
+ */
 function askedBy(inputs: readonly (readonly [nowMs: number, input: Input])[], lateMs = 0): number {
   const swarm = swarmOf(PIECES, [])
   const windowBytes = PIECES * PIECE_BYTES

@@ -1,4 +1,7 @@
-/** What tests of single rules and ledgers stand on: a swarm's state and neighbours, without any rule that acts on them. */
+/**
+ * What tests of single rules and ledgers stand on: a swarm's state and neighbours, without any rule that acts
+ * on them.
+ */
 
 import { Bitfield } from '../../src/content/bitfield.ts'
 import { Neighbour } from '../../src/engine/neighbour.ts'

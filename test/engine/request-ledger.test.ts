@@ -51,7 +51,7 @@ describe('the book of requests', () => {
   it('puts the second neighbour asked in the place of the first that is released', () => {
     const { state, ledger, first, second } = bookOf()
     ledger.recordRequest(first, 3, false, 0, 10)
-    ledger.recordSecond(second, 3, 20)
+    ledger.recordSecond(second, 3, 700, 20)
     assert.ok(ledger.hasSecond(3) && ledger.isExpectedFrom(second, 3))
     assert.equal(ledger.seconds, 1)
     ledger.release(first, 3)
@@ -64,10 +64,25 @@ describe('the book of requests', () => {
     ledger.assertInvariants()
   })
 
+  it('counts the second from when it was asked once it takes the place of the first, who alone is told', () => {
+    const { state, ledger, first, second } = bookOf()
+    ledger.recordRequest(first, 3, false, 500, 10)
+    ledger.recordSecond(second, 3, 700, 9010)
+    ledger.withdrawFirst(3)
+    assert.deepEqual(ledger.arrivalOf(second, 3, 9060), { elapsedMs: 50, bytesBefore: 700, isPulled: true })
+    assert.deepEqual(
+      takeSent(state).map(({ peer, message }) => [peer, message.type]),
+      [['first', 'cancel']]
+    )
+    ledger.assertInvariants()
+    ledger.withdrawFirst(3)
+    assert.equal(ledger.isExpected(3), false)
+  })
+
   it('keeps the first when the second is released', () => {
     const { ledger, first, second } = bookOf()
     ledger.recordRequest(first, 3, false, 0, 10)
-    ledger.recordSecond(second, 3, 20)
+    ledger.recordSecond(second, 3, 700, 20)
     ledger.release(second, 3)
     assert.equal(ledger.senderOf(3), first)
     assert.equal(ledger.seconds, 0)
@@ -78,7 +93,7 @@ describe('the book of requests', () => {
     const { state, ledger, first, second } = bookOf()
     for (const piece of [3, 4]) {
       ledger.recordRequest(first, piece, false, 0, 10)
-      ledger.recordSecond(second, piece, 20)
+      ledger.recordSecond(second, piece, 0, 20)
     }
     ledger.withdraw(3, second)
     assert.deepEqual(takeSent(state), [{ peer: 'first', message: { type: 'cancel', pieces: [3] } }])
@@ -106,7 +121,7 @@ describe('the book of requests', () => {
   it('names the pieces that nobody sends when a neighbour left', () => {
     const { ledger, first, second } = bookOf()
     for (const piece of [1, 2]) ledger.recordRequest(first, piece, false, 0, 10)
-    ledger.recordSecond(second, 2, 20)
+    ledger.recordSecond(second, 2, 0, 20)
     assert.deepEqual(ledger.forget(first), [1])
     assert.equal(ledger.senderOf(2), second)
     assert.equal(ledger.askedMs(first, 1), Number.NEGATIVE_INFINITY)

@@ -4,7 +4,9 @@ import { UplinkModel } from '../../src/engine/upload/uplink-model.ts'
 
 const PIECE_BYTES = 262_144
 
-/** Pieces sent one after another, `pieceMs` apart, from `fromMs` on; the time when the last was acknowledged. */
+/**
+ * Pieces sent one after another, `pieceMs` apart, from `fromMs` on; the time when the last was acknowledged.
+ */
 function deliver(model: UplinkModel, pieces: number, pieceMs: number, fromMs: number, isSample = true): number {
   let nowMs = fromMs
   for (let piece = 0; piece < pieces; piece++) {

@@ -1,6 +1,7 @@
 /**
- * A tiny world for engine tests: some `Swarm`s joined by perfect links of a fixed delay, on virtual time. Payloads are imagined; every
- * uplink sends one piece at a time. The full world is src/sim; this one lets a test see and forge every single message.
+ * A tiny world for engine tests: some `Swarm`s joined by perfect links of a fixed delay, on virtual time.
+ * Payloads are imagined; every uplink sends one piece at a time. The full world is src/sim; this one lets a
+ * test see and forge every single message.
  */
 
 import { Bitfield } from '../../src/content/bitfield.ts'

@@ -1,4 +1,7 @@
-/** Links as queues of packets: sharing, windows, loss; and what they show that whole pieces one after another do not. */
+/**
+ * Links as queues of packets: sharing, windows, loss; and what they show that whole pieces one after another
+ * do not.
+ */
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,6 +1,6 @@
 /**
- * The same small crowd twice: in the simulator, and with real drivers on hosts and stores in memory, in virtual time. What the simulator says of a
- * fleet is worth as much as these two agree.
+ * The same small crowd twice: in the simulator, and with real drivers on hosts and stores in memory, in
+ * virtual time. What the simulator says of a fleet is worth as much as these two agree.
  */
 
 import assert from 'node:assert/strict'

@@ -1,4 +1,7 @@
-/** The misbehaving peers of the simulator do what their names say, and what they cost is measured against the world without them. */
+/**
+ * The misbehaving peers of the simulator do what their names say, and what they cost is measured against the
+ * world without them.
+ */
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -22,7 +22,8 @@ describe('a simulated swarm', () => {
     assert.ok(seederCopies <= 1.1 * (33 / 32), `${seederCopies} copies`)
   })
 
-  // Each of these rates and seeds once took 1.12 to 1.22: constants in seconds called slow links late, and an estimate of the uplink stayed too high for good.
+  // Each of these rates and seeds once took 1.12 to 1.22: constants in seconds called slow links late, and an
+  // estimate of the uplink stayed too high for good.
   for (const [mbit, seed] of [
     [0.25, '4'],
     [0.5, '2'],

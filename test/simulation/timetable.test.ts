@@ -9,7 +9,10 @@ interface Entry {
   readonly name: string
 }
 
-/** Handles everything, and what `then` adds meanwhile; returns it in the order of handling with the time of handling. */
+/**
+ * Handles everything, and what `then` adds meanwhile; returns it in the order of handling with the time of
+ * handling.
+ */
 function runAll(timetable: Timetable<string>, then: (entry: Entry) => void = () => {}): Entry[] {
   const handled: Entry[] = []
   for (let startMs = timetable.nextMs; startMs !== undefined; startMs = timetable.nextMs) {

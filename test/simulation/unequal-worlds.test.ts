@@ -1,8 +1,9 @@
 /**
- * Liveness: in mixed worlds of which a part misbehaves, every honest peer completes nearly as soon as it would with nobody in their place.
+ * Liveness: in mixed worlds of which a part misbehaves, every honest peer completes nearly as soon as it
+ * would with nobody in their place.
  *
- * That does not hold in all of them yet: MOST_LATE of the first worlds may have a late peer, a bound that only shrinks. What always holds: no rule
- * is broken, nothing throws, and nobody is left behind for ever.
+ * That does not hold in all of them yet: MOST_LATE of the first worlds may have a late peer, a bound that
+ * only shrinks. What always holds: no rule is broken, nothing throws, and nobody is left behind for ever.
  */
 
 import assert from 'node:assert/strict'
@@ -12,7 +13,10 @@ import { compareCourses } from '../../src/sim/beside.ts'
 import { drawMixedWorld } from '../../src/sim/random-worlds.ts'
 import { commandOf, Simulation, SimulationFailure } from '../../src/sim/run.ts'
 
-/** Worlds whose times are compared; `npm run test:worlds` compares 300, SWARM_WORLDS=1000 more, SWARM_WORLDS_FROM starts elsewhere. */
+/**
+ * Worlds whose times are compared; `npm run test:worlds` compares 300, SWARM_WORLDS=1000 more,
+ * SWARM_WORLDS_FROM starts elsewhere.
+ */
 const WORLDS = Number(process.env.SWARM_WORLDS ?? 24)
 const FROM = Number(process.env.SWARM_WORLDS_FROM ?? 0)
 /** Of a hundred worlds. */

@@ -1,51 +1,60 @@
 /**
  * When a node looks for others and lets itself be found: searches, its record in the DHT, the gossip topic.
  *
- * A node with something to give is announced and listens at once. A leecher with nothing first asks the peers that it was given: their lists of
- * neighbours cost a message each, where DHT and gossip of a whole fleet cost seconds of processor time ahead of the first pieces. It turns to
- * those when that brought too few.
+ * A node with something to give is announced and listens at once. A leecher with nothing first asks the peers
+ * that it was given: their lists of neighbours cost a message each, where DHT and gossip of a whole fleet
+ * cost seconds of processor time ahead of the first pieces. It turns to those when that brought too few.
  *
- * Invariants: at most one search is under way; one announcement and one subscription are asked for in a life; nothing is asked for while
- * paused or leaving. Time during which this machine was too busy to hear an answer does not count as waiting.
- * Pure; used by swarm.ts.
+ * Invariants: at most one search is under way; one announcement and one subscription are asked for in a life;
+ * nothing is asked for while paused or leaving. Time during which this machine was too busy to hear an answer
+ * does not count as waiting. Pure; used by swarm.ts.
  */
 
 import type { Random } from '../../util/random.ts'
 import type { Output } from '../contract.ts'
 
 /**
- * With so many neighbours a node is well connected and searches rarely. Raised: more DHT walks in every start; lowered: a crowd may fall into parts
- * that do not know of each other.
+ * With so many neighbours a node is well connected and searches rarely. Raised: more DHT walks in every
+ * start; lowered: a crowd may fall into parts that do not know of each other.
  */
 export const ENOUGH_NEIGHBOURS = 4
-/** The peers that we were given have so long to tell of others before the DHT is asked. Raised: a dead hint delays; lowered: every start walks. */
+/**
+ * The peers that we were given have so long to tell of others before the DHT is asked. Raised: a dead hint
+ * delays; lowered: every start walks.
+ */
 export const HINT_PATIENCE_MS = 1000
 /**
- * First and longest pause between two searches; a node with enough neighbours keeps to the longest. Raised: lonely for longer; lowered: more walks,
- * each of which asks a dozen nodes.
+ * First and longest pause between two searches; a node with enough neighbours keeps to the longest. Raised:
+ * lonely for longer; lowered: more walks, each of which asks a dozen nodes.
  */
 const FIRST_SEARCH_PAUSE_MS = 1000
 const MAX_SEARCH_PAUSE_MS = 30_000
 /**
- * A leecher with few neighbours turns to gossip and announces itself after this. Raised: a crowd without a living hint meets later; lowered: crowds
- * that start together gossip before they have anything (a signature and some copies for each member).
+ * A leecher with few neighbours turns to gossip and announces itself after this. Raised: a crowd without a
+ * living hint meets later; lowered: crowds that start together gossip before they have anything (a signature
+ * and some copies for each member).
  */
 export const FEW_AFTER_MS = 1500
 /**
- * A leecher with enough neighbours is announced when it is complete, or after this (up to twice as long, so that a crowd does not all at once).
- * Raised: a long download cannot be found through the DHT; lowered: short ones write records that they take back soon after.
+ * A leecher with enough neighbours is announced when it is complete, or after this (up to twice as long, so
+ * that a crowd does not all at once). Raised: a long download cannot be found through the DHT; lowered: short
+ * ones write records that they take back soon after.
  */
 export const ANNOUNCE_AFTER_MS = 20_000
 /**
- * With an origin: how long a bootstrap peer, then our own record, then a search may take before we count as alone. Raised: a lonely node waits
- * before it fetches; lowered: the members of a slow crowd each fetch their own copy.
+ * With an origin: how long a bootstrap peer, then our own record, then a search may take before we count as
+ * alone. Raised: a lonely node waits before it fetches; lowered: the members of a slow crowd each fetch their
+ * own copy.
  */
 export const BOOTSTRAP_PATIENCE_MS = 3000
 export const RECORD_PATIENCE_MS = 3000
 export const SEARCH_PATIENCE_MS = 4000
 /** Looked at less often than this, we were too busy to hear answers: no more than this counts. */
 const MAX_STEP_MS = 300
-/** Share of all pieces that makes a change worth gossiping. Raised: others know less of us; lowered: more gossip. */
+/**
+ * Share of all pieces that makes a change worth gossiping. Raised: others know less of us; lowered: more
+ * gossip.
+ */
 const NEWS_SHARE = 0.5
 
 /** What the rules look at. */
@@ -85,11 +94,17 @@ export class Announcing {
   #tellMs = Number.NEGATIVE_INFINITY
   #wasAlone = true
   #isSearching = false
-  /** When the last search began, or we did; the pause after it while we have few neighbours, and by how much pauses of this node differ from others'. */
+  /**
+   * When the last search began, or we did; the pause after it while we have few neighbours, and by how much
+   * pauses of this node differ from others'.
+   */
   #searchedMs: number
   #searchPauseMs = 0
   #pauseShare: number
-  /** On the clock of waiting: when the last search began, the origin opened, and it was settled whether a bootstrap peer and our record are there. */
+  /**
+   * On the clock of waiting: when the last search began, the origin opened, and it was settled whether a
+   * bootstrap peer and our record are there.
+   */
   #searchBeganMs = Number.NEGATIVE_INFINITY
   #originOpenMs: number | undefined
   #isBootstrapped = false
@@ -148,8 +163,9 @@ export class Announcing {
   }
 
   /**
-   * That we are there when few know us, the first we have, the last, and a half of all in between. Neighbours hear of every piece; others read from
-   * gossip whom to dial, and each message is passed on by the whole swarm.
+   * That we are there when few know us, the first we have, the last, and a half of all in between. Neighbours
+   * hear of every piece; others read from gossip whom to dial, and each message is passed on by the whole
+   * swarm.
    */
   #gossip({ have, isComplete, neighbours }: Surroundings, intervalMs: number, nowMs: number): void {
     if (!this.#isKnown) return
@@ -186,8 +202,9 @@ export class Announcing {
   }
 
   /**
-   * Whether we have looked for long enough to say that we are alone; only an origin's users ask. Of peers that start together, each announcing itself
-   * before it looks, all but one find another: so a search counts that began after our record was written.
+   * Whether we have looked for long enough to say that we are alone; only an origin's users ask. Of peers
+   * that start together, each announcing itself before it looks, all but one find another: so a search counts
+   * that began after our record was written.
    */
   #judgeSearch({ neighbours }: Surroundings, nowMs: number): void {
     if (this.#hasLooked || this.#originOpenMs === undefined) return

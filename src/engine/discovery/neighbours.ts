@@ -1,11 +1,12 @@
 /**
  * Who our neighbours are, whom to dial next, whom to let go.
  *
- * The graph should be close to a random one of moderate degree: we dial up to {@link NEIGHBOURS.DIAL_SHARE} of `maxNeighbours` and leave the rest to
- * those who dial us, so that a newcomer finds room. Candidates come from anywhere and are bounded; the least useful are forgotten.
+ * The graph should be close to a random one of moderate degree: we dial up to {@link NEIGHBOURS.DIAL_SHARE}
+ * of `maxNeighbours` and leave the rest to those who dial us, so that a newcomer finds room. Candidates come
+ * from anywhere and are bounded; the least useful are forgotten.
  *
- * Invariants: neighbours never exceed `maxNeighbours`, nor do they with dials under way, but for one when stranded; a banned peer is neither dialled nor accepted.
- * Used by swarm.ts.
+ * Invariants: neighbours never exceed `maxNeighbours`, nor do they with dials under way, but for one when
+ * stranded; a banned peer is neither dialled nor accepted. Used by swarm.ts.
  */
 
 import type { Random } from '../../util/random.ts'
@@ -43,7 +44,10 @@ export class PeerSet {
   /** What a dial usually takes, ms, and when the next may begin once there are enough neighbours. */
   #dialMs = 0
   #restUntilMs = 0
-  /** Since when no neighbour has anything that we lack and nothing comes from elsewhere; Infinity: something can be had. */
+  /**
+   * Since when no neighbour has anything that we lack and nothing comes from elsewhere; Infinity: something
+   * can be had.
+   */
   #strandedSinceMs = Number.POSITIVE_INFINITY
   #haveCount = 0
 
@@ -72,14 +76,17 @@ export class PeerSet {
     return false
   }
 
-  /** Whether a search could bring somebody whom we would dial. With labels near peers are wanted, however many others are known. */
+  /**
+   * Whether a search could bring somebody whom we would dial. With labels near peers are wanted, however many
+   * others are known.
+   */
   get lacksPeers(): boolean {
     return this.#hasLabels || !this.#hasSpare
   }
 
   /**
-   * For long no neighbour has had anything that we lack, and nothing came: all of us may be cut off from those that have it. Such neighbours do
-   * not count, so that we look for others.
+   * For long no neighbour has had anything that we lack, and nothing came: all of us may be cut off from
+   * those that have it. Such neighbours do not count, so that we look for others.
    */
   isStranded(nowMs: number): boolean {
     return (
@@ -108,13 +115,17 @@ export class PeerSet {
     this.#candidates.delete(peer)
   }
 
-  /** Whether a peer that dials us may come in. Without room for it, too: {@link join} refuses it then, and it hears of others before it goes. */
+  /**
+   * Whether a peer that dials us may come in. Without room for it, too: {@link join} refuses it then, and it
+   * hears of others before it goes.
+   */
   accepts(peer: PeerKey, nowMs: number): boolean {
     return !this.#state.isLeaving && !this.isBanned(peer, nowMs)
   }
 
   /**
-   * Takes the peer in. Undefined when it must be disconnected (banned, or no room). `replaced`: a neighbour that gives way.
+   * Takes the peer in. Undefined when it must be disconnected (banned, or no room). `replaced`: a neighbour
+   * that gives way.
    */
   join(
     { peer, initiator, labels, rttMs }: Extract<Input, { type: 'peerJoined' }>,
@@ -211,12 +222,15 @@ export class PeerSet {
     )
     const target = Math.max(1, Math.min(Math.round(maxNeighbours * NEIGHBOURS.DIAL_SHARE), worthwhile))
     const busy = state.neighbourOf.size + this.#dialling.size
-    // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial us.
+    // Near peers are few and wanted all, so they may take the slots that are otherwise left to those who dial
+    // us.
     const replaceable = isStranded && this.#findReplaceable(true, nowMs) !== undefined ? 1 : 0
     let open = Math.min(this.#roomForDials(nowMs), maxNeighbours + replaceable - busy)
-    // A neighbour that lets requests time out is no source: a newcomer with only such ones and a slot left would wait for minutes.
+    // A neighbour that lets requests time out is no source: a newcomer with only such ones and a slot left
+    // would wait for minutes.
     const failing = isStranded ? state.neighbourOf.size : state.marks.failing.size
-    // Near peers do not take the places of far ones, or a rack that found itself first would hardly know of the others.
+    // Near peers do not take the places of far ones, or a rack that found itself first would hardly know of
+    // the others.
     let openFar = Math.min(target, Math.round(this.#farLimit(nowMs) * NEIGHBOURS.DIAL_SHARE)) - this.#farCount() + failing
     for (const key of this.#dialling.keys()) if (this.#candidates.get(key)?.isNear !== true) openFar--
     if (open <= 0) return
@@ -277,7 +291,9 @@ export class PeerSet {
     return count
   }
 
-  /** Most far neighbours: the other slots are for near peers, as far as there are any (or may be, at first). */
+  /**
+   * Most far neighbours: the other slots are for near peers, as far as there are any (or may be, at first).
+   */
   #farLimit(nowMs: number): number {
     const { maxNeighbours, farShare } = this.#state.options
     const mostNear = Math.floor((1 - farShare) * maxNeighbours)
@@ -288,7 +304,10 @@ export class PeerSet {
     return maxNeighbours - Math.min(mostNear, near)
   }
 
-  /** Candidates that may be dialled now, best first: what the user gave, then near ones, then others, at random. */
+  /**
+   * Candidates that may be dialled now, best first: what the user gave, then near ones, then others, at
+   * random.
+   */
   #readyCandidates(nowMs: number, isNearOnly: boolean): Candidate[] {
     const { neighbourOf, isComplete } = this.#state
     if (isNearOnly && !this.#hasLabels) return []
@@ -305,9 +324,10 @@ export class PeerSet {
   }
 
   /**
-   * The neighbour that gives way to a newcomer: one that is complete as we are; else, of those that dialled us and have had their time, the
-   * one that has requested, acknowledged and delivered nothing for longest. `isDialled`: for a peer that we dialled because nobody has anything
-   * for us; then those that we dialled before give way, too.
+   * The neighbour that gives way to a newcomer: one that is complete as we are; else, of those that dialled
+   * us and have had their time, the one that has requested, acknowledged and delivered nothing for longest.
+   * `isDialled`: for a peer that we dialled because nobody has anything for us; then those that we dialled
+   * before give way, too.
    */
   #findReplaceable(isDialled: boolean, nowMs: number): Neighbour | undefined {
     const isAnyone = isDialled && this.isStranded(nowMs)

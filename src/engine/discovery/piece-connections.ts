@@ -1,13 +1,18 @@
 /**
- * Which neighbour gets a connection of its own for the pieces that we send it, so that messages do not wait behind them.
+ * Which neighbour gets a connection of its own for the pieces that we send it, so that messages do not wait
+ * behind them.
  *
- * On a slow uplink that is worth a handshake. One is asked for with each piece that comes or goes, so that handshakes take a small part of the
- * time. Invariants: a neighbour is asked for once, and again only after a failure and {@link RETRY_MS}. Pure; used by swarm.ts.
+ * On a slow uplink that is worth a handshake. One is asked for with each piece that comes or goes, so that
+ * handshakes take a small part of the time. Invariants: a neighbour is asked for once, and again only after a
+ * failure and {@link RETRY_MS}. Pure; used by swarm.ts.
  */
 
 import type { PeerKey } from '../contract.ts'
 
-/** From a failure to the next try, ms. Raised: messages wait behind pieces for longer; lowered: handshakes with peers that cannot. */
+/**
+ * From a failure to the next try, ms. Raised: messages wait behind pieces for longer; lowered: handshakes
+ * with peers that cannot.
+ */
 const RETRY_MS = 60_000
 
 export class PieceConnections {

@@ -1,6 +1,6 @@
 /**
- * What one neighbour owes us and how it has delivered so far. Written by download/request-ledger.ts (`pending`) and
- * download/downloader.ts.
+ * What one neighbour owes us and how it has delivered so far. Written by download/request-ledger.ts
+ * (`pending`) and download/downloader.ts.
  */
 
 import type { NeighbourMarks } from '../marks.ts'

@@ -1,7 +1,9 @@
 /**
- * Whether one more piece may be asked for: pieces in memory, what the downlink takes, limits. Pure rules over what the ledger shows.
+ * Whether one more piece may be asked for: pieces in memory, what the downlink takes, limits. Pure rules over
+ * what the ledger shows.
  *
- * A request to a neighbour that never delivered counts only while it is on trial (patience.ts): claims fill no pipeline.
+ * A request to a neighbour that never delivered counts only while it is on trial (patience.ts): claims fill
+ * no pipeline.
  */
 
 import type { RateBudget } from '../../util/rate-budget.ts'
@@ -54,7 +56,9 @@ export class Demand {
     return this.#budgets.reduce((readyMs, budget) => Math.max(readyMs, budget.readyMs(nowMs)), nowMs)
   }
 
-  /** The piece was asked of a neighbour that never delivered, and its trial is over: it is free for others. */
+  /**
+   * The piece was asked of a neighbour that never delivered, and its trial is over: it is free for others.
+   */
   isUnproven(piece: number, nowMs: number): boolean {
     const sender = this.#ledger.senderOf(piece)
     if (sender === undefined || sender.download.isProven) return false
@@ -73,8 +77,8 @@ export class Demand {
     const state = this.#state
     if (state.isPaused || state.isLeaving || state.storeFault !== undefined) return false
     const { pending } = this.#ledger
-    // Without any piece we have nothing to give: one piece puts our uplink to work, and a second would be missing to somebody that has
-    // none either.
+    // Without any piece we have nothing to give: one piece puts our uplink to work, and a second would be
+    // missing to somebody that has none either.
     if (state.have.isEmpty && state.verifying + this.countLikely(1, nowMs) > 0) return false
     const { capacity } = this
     if (pending.size + state.verifying < capacity || this.#readers.want(piece)) return true
@@ -82,8 +86,9 @@ export class Demand {
   }
 
   /**
-   * As many pieces are on their way as the downlink takes. Those of slow senders count for what they bring, and a sender that is much
-   * faster than what comes now is always welcome: else slow ones could fill the limit and keep it low by being slow.
+   * As many pieces are on their way as the downlink takes. Those of slow senders count for what they bring,
+   * and a sender that is much faster than what comes now is always welcome: else slow ones could fill the
+   * limit and keep it low by being slow.
    */
   isDownlinkFull({ download }: Neighbour, nowMs: number): boolean {
     const { pending } = this.#ledger

@@ -1,11 +1,13 @@
 /**
  * How many pieces a leecher lets come at once, learnt from how they come.
  *
- * When downlinks are no wider than uplinks, several uploaders that each choose the same needy leecher fill its downlink's queue while
- * other leechers get nothing and the uploaders' windows stand still. So a leecher takes offers only up to what its downlink delivers
- * in the time that a piece takes at best (Little's law), and a few more: a wide downlink raises the limit by those with every round, a
- * narrow one stays at a few pieces. Where an answer takes about as long as a piece (both wait in an uplink's queue), turning an offer
- * down leaves its sender's uplink idle for that long: there a downlink that has shown that it carries much more than what comes takes many more.
+ * When downlinks are no wider than uplinks, several uploaders that each choose the same needy leecher fill
+ * its downlink's queue while other leechers get nothing and the uploaders' windows stand still. So a leecher
+ * takes offers only up to what its downlink delivers in the time that a piece takes at best (Little's law),
+ * and a few more: a wide downlink raises the limit by those with every round, a narrow one stays at a few
+ * pieces. Where an answer takes about as long as a piece (both wait in an uplink's queue), turning an offer
+ * down leaves its sender's uplink idle for that long: there a downlink that has shown that it carries much
+ * more than what comes takes many more.
  */
 
 import { DOWNLINK, UPLINK } from '../tunables.ts'
@@ -102,7 +104,10 @@ export class DownlinkModel {
     return rate === 0 ? 0 : bytes / rate
   }
 
-  /** Pieces of `pieceBytes` that may be on their way, when peers answer offers after `answerMs` usually (0: unknown). */
+  /**
+   * Pieces of `pieceBytes` that may be on their way, when peers answer offers after `answerMs` usually (0:
+   * unknown).
+   */
   limitPieces(pieceBytes: number, answerMs: number): number {
     const rate = Math.max(this.#rateNow, this.#rateBefore)
     const serviceMs = Math.min(this.#serviceNow, this.#serviceBefore)

@@ -1,17 +1,18 @@
 /**
  * The downloading half: which offers to take, and what became of what we asked for.
  *
- * Uploaders choose and we say yes or no: no to what we have, expect elsewhere, or cannot take now. What nobody offers is asked for by
- * pull.ts. A sender that has delivered is believed for longer than one that has not: requests to the latter hold nothing up (demand.ts),
- * are not told to others, and give way to any other offer once their trial is over.
+ * Uploaders choose and we say yes or no: no to what we have, expect elsewhere, or cannot take now. What
+ * nobody offers is asked for by pull.ts. A sender that has delivered is believed for longer than one that has
+ * not: requests to the latter hold nothing up (demand.ts), are not told to others, and give way to any other
+ * offer once their trial is over.
  *
- * Invariants: those of request-ledger.ts; pieces expected and being verified stay within `maxPendingPieces` and `maxPendingBytes`, but for
- * one unproven request per neighbour. Used by swarm.ts.
+ * Invariants: those of request-ledger.ts; pieces expected and being verified stay within `maxPendingPieces`
+ * and `maxPendingBytes`, but for one unproven request per neighbour. Used by swarm.ts.
  */
 
 import type { Random } from '../../util/random.ts'
 import type { RateBudget } from '../../util/rate-budget.ts'
-import { MAX_PIECES_PER_MESSAGE, type RejectReason } from '../../wire/messages.ts'
+import type { RejectReason } from '../../wire/messages.ts'
 import type { Neighbour } from '../neighbour.ts'
 import { HAVE, MISSING, type SwarmState, VERIFYING } from '../state.ts'
 import { DEMAND, PATIENCE, READER } from '../tunables.ts'
@@ -22,6 +23,7 @@ import { endgameLateMs, lateMs, starvedMs, timeoutMs } from './patience.ts'
 import { Puller } from './pull.ts'
 import { Readers } from './readers.ts'
 import { RequestLedger } from './request-ledger.ts'
+import { ToldExpectations } from './told-expectations.ts'
 
 interface Held {
   readonly neighbour: Neighbour
@@ -40,14 +42,12 @@ export class Downloader {
   readonly #near: NearClaims
   readonly #puller: Puller
   readonly #budgets: readonly RateBudget[]
-  /** Offers that only a limit or the sender's credit keeps us from taking, oldest first. Turning them down would make the uploader back off. */
+  /**
+   * Offers that only a limit or the sender's credit keeps us from taking, oldest first. Turning them down
+   * would make the uploader back off.
+   */
   #held: Held[] = []
-  /** Offers taken since neighbours were last told what we expect. */
-  readonly #untold = new Set<number>()
-  /** Neighbours were told that we expect it. */
-  readonly #isTold: Uint8Array
-  /** Told pieces that do not come after all. */
-  readonly #retracted = new Set<number>()
+  readonly #told: ToldExpectations
   /** Neighbours that let a request time out lately. */
   readonly #timedOut = new Set<Neighbour>()
   #lastPieceMs: number
@@ -64,7 +64,7 @@ export class Downloader {
     this.#readers = new Readers(state)
     this.#demand = new Demand(state, budgets, this.#model, this.#ledger, this.#readers)
     this.#near = new NearClaims(state)
-    this.#isTold = new Uint8Array(state.geometry.pieceCount)
+    this.#told = new ToldExpectations(state, this.#ledger)
     const parts = { state, random, budgets, model: this.#model, ledger: this.#ledger, readers: this.#readers }
     this.#puller = new Puller({ ...parts, demand: this.#demand })
   }
@@ -131,7 +131,8 @@ export class Downloader {
     const wasAsked = this.#ledger.recordAnswered(neighbour, piece)
     const { download } = neighbour
     if (reason === 'missing') {
-      // It said that it has the piece: an honest loss costs a little trust, a made-up bitfield soon all of it.
+      // It said that it has the piece: an honest loss costs a little trust, a made-up bitfield soon all of
+      // it.
       if (wasAsked && this.#state.table.slotHolds(neighbour.slot, piece)) neighbour.strikes++
       this.#state.table.recordLacks(neighbour.slot, piece)
     } else if (reason === 'full' || reason === 'choked') {
@@ -216,28 +217,20 @@ export class Downloader {
   }
 
   handleReaderMoved(reader: string, first: number, last: number, nowMs: number): void {
-    // What is on its way for nobody to read would only stand in its way on the downlink. (What comes all the same is kept.)
+    // What is on its way for nobody to read would only stand in its way on the downlink. (What comes all the
+    // same is kept.)
     if (!this.#readers.move(reader, first, last, nowMs) || !this.#readers.isBehind) return
     for (const piece of this.#ledger.pending) if (!this.#readers.want(piece)) this.#ledger.withdraw(piece)
   }
 
   /** Those who let a request time out since the last call. */
   takeTimedOut(): Neighbour[] {
-    const neighbours = [...this.#timedOut]
-    this.#timedOut.clear()
-    return neighbours
+    return [...this.#timedOut].filter(neighbour => this.#timedOut.delete(neighbour))
   }
 
-  /** What we expect by now from senders that have delivered before, and have not told of yet. */
+  /** What we expect by now from senders that have delivered before, and have not told yet. */
   takeUntold(): number[] {
-    const pieces: number[] = []
-    for (const piece of this.#untold) {
-      if (this.#ledger.senderOf(piece)?.download.isProven !== true) continue
-      pieces.push(piece)
-      this.#isTold[piece] = 1
-    }
-    this.#untold.clear()
-    return pieces
+    return this.#told.takeUntold()
   }
 
   /** A piece came that no peer sent. */
@@ -269,7 +262,7 @@ export class Downloader {
     if (state.isComplete || state.isPaused || state.isLeaving || state.storeFault !== undefined) return
     if (this.#readers.size > 0) this.#puller.pullForReaders(nowMs)
     if (this.#held.length > 0) this.#takeHeld(nowMs)
-    if (this.#retracted.size > 0) this.#retract()
+    this.#told.retract()
     this.#puller.advance(nowMs)
   }
 
@@ -339,10 +332,13 @@ export class Downloader {
     this.#ledger.withdraw(piece)
     this.#ledger.recordRequest(neighbour, piece, false, this.#model.receivedBytes, nowMs)
     // What we ask for without an offer gives way to one, so others need not know.
-    this.#untold.add(piece)
+    this.#told.recordTaken(piece)
   }
 
-  /** Takes offers that were held back, as far as limits and credit allow by now; turns down those that are moot or waited too long. */
+  /**
+   * Takes offers that were held back, as far as limits and credit allow by now; turns down those that are
+   * moot or waited too long.
+   */
   #takeHeld(nowMs: number): void {
     const held = this.#held
     this.#held = []
@@ -375,15 +371,15 @@ export class Downloader {
     const isEndgame = this.#isEndgame
     const endgameMs = isEndgame ? endgameLateMs(pace) : Number.POSITIVE_INFINITY
     for (const piece of this.#ledger.pending) {
-      const { download } = this.#ledger.senderOf(piece) as Neighbour
+      const sender = this.#ledger.senderOf(piece) as Neighbour
+      const { download } = sender
       const elapsedMs = nowMs - this.#ledger.sinceMs(piece)
       if (elapsedMs >= timeoutMs(download, pace, state.options)) {
-        const neighbour = this.#ledger.senderOf(piece) as Neighbour
         download.timeoutsInRow++
-        this.#timedOut.add(neighbour)
+        this.#timedOut.add(sender)
         download.credit = DEMAND.TRIAL_CREDIT
         download.chokedUntilMs = nowMs + PATIENCE.TIMED_OUT_MS
-        this.#ledger.withdraw(piece)
+        this.#ledger.withdrawFirst(piece)
         this.#orphan(piece)
         continue
       }
@@ -398,17 +394,6 @@ export class Downloader {
   #orphan(piece: number): void {
     if (this.#ledger.isExpected(piece)) return
     this.#puller.recordOrphan(piece)
-    if (this.#isTold[piece] === 1) this.#retracted.add(piece)
-    this.#isTold[piece] = 0
-  }
-
-  /** Neighbours believe that these come to us and would not offer them for long. */
-  #retract(): void {
-    const pieces = [...this.#retracted]
-    this.#retracted.clear()
-    for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
-      const message = { type: 'cancel', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE) } as const
-      this.#state.emit({ type: 'broadcast', message })
-    }
+    this.#told.recordFailed(piece)
   }
 }

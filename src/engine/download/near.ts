@@ -1,10 +1,11 @@
 /**
- * Near first: a piece that somebody near has or fetches is not taken from afar, so that it crosses into a rack about once.
+ * Near first: a piece that somebody near has or fetches is not taken from afar, so that it crosses into a
+ * rack about once.
  *
- * What a near neighbour claims counts only while it delivers: it may hold up a few offers from afar before its first piece, and any after
- * it for some time. A stranger that copies our labels and claims everything holds up no more than that. A piece that does not come from
- * near after all is asked for.
- * Used by downloader.ts.
+ * What a near neighbour claims counts only while it delivers: it may hold up a few offers from afar before
+ * its first piece, and any after it for some time. A stranger that copies our labels and claims everything
+ * holds up no more than that. A piece that does not come from near after all is asked for. Used by
+ * downloader.ts.
  */
 
 import { FARTHEST } from '../discovery/locality.ts'
@@ -36,8 +37,8 @@ export class NearClaims {
   }
 
   /**
-   * Pieces left to near neighbours, while nothing comes any more. Those that offered them believe that they come, so we ask by ourselves.
-   * `quietMs`: since the last piece.
+   * Pieces left to near neighbours, while nothing comes any more. Those that offered them believe that they
+   * come, so we ask by ourselves. `quietMs`: since the last piece.
    */
   takeDeferred(quietMs: number, typicalMs: number): readonly number[] {
     if (this.#deferred.size === 0 || quietMs < Math.max(NEAR.DEFER_MS, NEAR.DEFER_FACTOR * typicalMs)) return []

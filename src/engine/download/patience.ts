@@ -1,9 +1,11 @@
 /**
- * How long to wait: for a piece, for a sender that has proved nothing yet, for offers. Pure rules; all times in ms.
+ * How long to wait: for a piece, for a sender that has proved nothing yet, for offers. Pure rules; all times
+ * in ms.
  *
- * `typicalMs` is what pieces usually take from request to arrival, 0 while none has come. `firstPieceMs` is what a piece takes on the
- * slowest link that we plan for. `drainMs` is what our downlink needs for all that is pending, at the best rate of late, 0 while unknown:
- * pieces that stand in our own downlink are not their senders' fault, and asking for them again makes it longer.
+ * `typicalMs` is what pieces usually take from request to arrival, 0 while none has come. `firstPieceMs` is
+ * what a piece takes on the slowest link that we plan for. `drainMs` is what our downlink needs for all that
+ * is pending, at the best rate of late, 0 while unknown: pieces that stand in our own downlink are not their
+ * senders' fault, and asking for them again makes it longer.
  */
 
 import type { EngineOptions } from '../options.ts'
@@ -16,7 +18,10 @@ export interface Pace {
   readonly drainMs: number
 }
 
-/** For so long a request to a neighbour that never delivered keeps us from taking its piece, or others, elsewhere. */
+/**
+ * For so long a request to a neighbour that never delivered keeps us from taking its piece, or others,
+ * elsewhere.
+ */
 export function trialMs(rttMs: number | undefined, { typicalMs }: Pace): number {
   return Math.max(PATIENCE.TRIAL_MS + PATIENCE.TRIAL_RTTS * (rttMs ?? 0), PATIENCE.LATE_FACTOR * typicalMs)
 }
@@ -35,8 +40,9 @@ export function endgameLateMs({ typicalMs, drainMs }: Pace): number {
 }
 
 /**
- * The sender is given up after this long. Before anything was delivered twice as long after each time that was too short: on links slower
- * than we plan for all would else give up what is half sent, and have the next piece sent in vain.
+ * The sender is given up after this long. Before anything was delivered twice as long after each time that
+ * was too short: on links slower than we plan for all would else give up what is half sent, and have the next
+ * piece sent in vain.
  */
 export function timeoutMs(
   { serviceMs, timeoutsInRow }: DownloadAccount,
@@ -53,8 +59,9 @@ export function timeoutMs(
 }
 
 /**
- * How long to wait for offers with nothing on its way. Before the first piece longer: a crowd's first pieces double their number in some
- * times what a piece takes, and a request to the seeder meanwhile makes it repeat itself.
+ * How long to wait for offers with nothing on its way. Before the first piece longer: a crowd's first pieces
+ * double their number in some times what a piece takes, and a request to the seeder meanwhile makes it repeat
+ * itself.
  */
 export function starvedMs(neighbours: number, { typicalMs, firstPieceMs }: Pace, { starvedMs }: EngineOptions): number {
   if (typicalMs > 0) return Math.max(starvedMs, PATIENCE.STARVED_FACTOR * typicalMs)

@@ -1,7 +1,9 @@
 /**
- * Asking without an offer: for readers, for what a sender failed to send, from peers that never offer, and when nothing comes at all.
+ * Asking without an offer: for readers, for what a sender failed to send, from peers that never offer, and
+ * when nothing comes at all.
  *
- * Second requests and orphans go to neighbours that have delivered before, as long as there are any. Used by downloader.ts.
+ * Second requests and orphans go to neighbours that have delivered before, as long as there are any. Used by
+ * downloader.ts.
  */
 
 import { MAX_PIECES_PER_MESSAGE } from '../../wire/messages.ts'
@@ -15,7 +17,10 @@ import type { Reader } from './readers.ts'
 export class Puller {
   readonly #parts: DownloadParts
   readonly #pickPiece: PiecePicker
-  /** Pieces whose sender failed us. Others were told that we expect them and will not offer them for long, so we ask by ourselves. */
+  /**
+   * Pieces whose sender failed us. Others were told that we expect them and will not offer them for long, so
+   * we ask by ourselves.
+   */
   readonly #orphans = new Set<number>()
   /** When we last asked because nothing came. */
   #starvedMs = Number.NEGATIVE_INFINITY
@@ -70,7 +75,10 @@ export class Puller {
     for (const neighbour of this.#parts.state.neighbours) if (neighbour !== undefined) this.pullNext(neighbour, nowMs)
   }
 
-  /** Nothing has come for `quietMs`: asks for the rarest pieces that anybody has, a few each time that patience lasts. */
+  /**
+   * Nothing has come for `quietMs`: asks for the rarest pieces that anybody has, a few each time that
+   * patience lasts.
+   */
   pullStarved(quietMs: number, patienceMs: number, nowMs: number): void {
     if (Math.min(quietMs, nowMs - this.#starvedMs) < patienceMs) return
     this.#starvedMs = nowMs
@@ -101,11 +109,11 @@ export class Puller {
 
   /** Asks a second neighbour for a piece that is late. */
   askSecond(piece: number, nowMs: number): void {
-    const { ledger, readers, state } = this.#parts
+    const { ledger, model, readers, state } = this.#parts
     if (ledger.seconds >= PULL.MAX_SECONDS) return
     const second = this.#pickHolder(piece, ledger.senderOf(piece), nowMs)
     if (second === undefined) return
-    ledger.recordSecond(second, piece, nowMs)
+    ledger.recordSecond(second, piece, model.receivedBytes, nowMs)
     state.send(second, { type: 'request', pieces: [piece], urgent: readers.want(piece) })
   }
 

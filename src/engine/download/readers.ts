@@ -1,5 +1,6 @@
 /**
- * Where readers (playback, gateway, `Transfer.read`) stand, and what they wait for. Bounded by {@link READER.MAX_READERS}.
+ * Where readers (playback, gateway, `Transfer.read`) stand, and what they wait for. Bounded by {@link
+ * READER.MAX_READERS}.
  */
 
 import { MISSING, type SwarmState } from '../state.ts'
@@ -51,12 +52,18 @@ export class Readers {
     return false
   }
 
-  /** The end of what a reader waits for now: while its first piece can be had and is not there, that and the next few. */
+  /**
+   * The end of what a reader waits for now: while its first piece can be had and is not there, that and the
+   * next few.
+   */
   lastWanted({ first, last, isStarting }: Reader): number {
     return isStarting && this.#state.table.holdersOf(first) > 0 ? Math.min(last, first + READER.START_PIECES - 1) : last
   }
 
-  /** A reader lacks something of its window that can be had: until it has that, other pieces would only stand in its way on the downlink. */
+  /**
+   * A reader lacks something of its window that can be had: until it has that, other pieces would only stand
+   * in its way on the downlink.
+   */
   get isBehind(): boolean {
     const { status, table } = this.#state
     for (const reader of this.#readers.values()) {

@@ -1,9 +1,10 @@
 /**
- * The book of what we asked for: which neighbour is expected to send each piece, a second one where the first is late, and since when.
- * The only writer of these, of each neighbour's `pending`, and of what the download limits set aside. Decides nothing.
+ * The book of what we asked for: which neighbour is expected to send each piece, a second one where the first
+ * is late, and since when. The only writer of these, of each neighbour's `pending`, and of what the download
+ * limits set aside. Decides nothing.
  *
- * Invariants: a pending piece is MISSING and expected from one neighbour, or two; a piece is taken only from a neighbour that was asked for
- * it, once; what is set aside of a limit equals what is pending.
+ * Invariants: a pending piece is MISSING and expected from one neighbour, or two; a piece is taken only from
+ * a neighbour that was asked for it, once; what is set aside of a limit equals what is pending.
  */
 
 import type { RateBudget } from '../../util/rate-budget.ts'
@@ -29,9 +30,14 @@ export class RequestLedger {
   readonly #bytesBefore: Float64Array
   readonly #isPulled: Uint8Array
   readonly #pending = new Set<number>()
-  /** Per slot: pieces that we asked it for and that it may still send, even after we gave up, and when we asked. */
+  /**
+   * Per slot: pieces that we asked it for and that it may still send, even after we gave up, and when we
+   * asked.
+   */
   readonly #asked: (Map<number, number> | undefined)[] = []
   #seconds = 0
+  /** When a second neighbour was asked for a piece, and the bytes received in all by then. */
+  readonly #secondSince = new Map<number, { readonly sinceMs: number; readonly bytesBefore: number }>()
 
   constructor(state: SwarmState, budgets: readonly RateBudget[]) {
     this.#state = state
@@ -94,9 +100,10 @@ export class RequestLedger {
     this.#ask(neighbour, piece, nowMs)
   }
 
-  recordSecond(neighbour: Neighbour, piece: number, nowMs: number): void {
+  recordSecond(neighbour: Neighbour, piece: number, receivedBytes: number, nowMs: number): void {
     this.#alsoFrom[piece] = neighbour.slot
     this.#seconds++
+    this.#secondSince.set(piece, { sinceMs: nowMs, bytesBefore: receivedBytes })
     this.#ask(neighbour, piece, nowMs)
   }
 
@@ -118,20 +125,36 @@ export class RequestLedger {
   /** The neighbour is no longer expected to send the piece; a second one asked takes its place. */
   release(neighbour: Neighbour, piece: number): void {
     if (this.#alsoFrom[piece] === neighbour.slot) {
-      this.#alsoFrom[piece] = NOBODY
-      this.#seconds--
+      this.#endSecond(piece)
       this.#refund(neighbour, piece)
       return
     }
     if (this.#from[piece] !== neighbour.slot) return
     this.#refund(neighbour, piece)
     this.#from[piece] = this.#alsoFrom[piece] as number
-    this.#alsoFrom[piece] = NOBODY
-    if (this.#from[piece] === NOBODY) this.#pending.delete(piece)
-    else this.#seconds--
+    const second = this.#secondSince.get(piece)
+    if (second === undefined) {
+      this.#pending.delete(piece)
+      return
+    }
+    this.#sinceMs[piece] = second.sinceMs
+    this.#bytesBefore[piece] = second.bytesBefore
+    this.#isPulled[piece] = 1
+    this.#endSecond(piece)
   }
 
-  /** Nobody is expected to send the piece any more; all that were are told, but for `sender`, which just sent it. */
+  /** The neighbour first asked is not expected to send the piece any more, and is told; a second one asked takes its place. */
+  withdrawFirst(piece: number): void {
+    const first = this.senderOf(piece)
+    if (first === undefined) return
+    this.release(first, piece)
+    this.#state.send(first, { type: 'cancel', pieces: [piece] })
+  }
+
+  /**
+   * Nobody is expected to send the piece any more; all that were are told, but for `sender`, which just sent
+   * it.
+   */
   withdraw(piece: number, sender?: Neighbour): void {
     for (const slot of [this.#alsoFrom[piece] as number, this.#from[piece] as number]) {
       if (slot === NOBODY) continue
@@ -189,6 +212,12 @@ export class RequestLedger {
     asked.set(piece, nowMs)
     const bytes = this.#state.geometry.pieceBytes(piece)
     for (const budget of this.#budgets) budget.spend(bytes, nowMs)
+  }
+
+  #endSecond(piece: number): void {
+    this.#alsoFrom[piece] = NOBODY
+    this.#secondSince.delete(piece)
+    this.#seconds--
   }
 
   /** What was set aside for the request is free (an arriving piece is charged on arrival). */

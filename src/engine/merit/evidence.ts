@@ -1,17 +1,21 @@
 /**
  * What each peer has shown to do for the swarm. Merit is evidence, never its absence.
  *
- * While we have everything we see who passes on what it gets: the first copy that we give of a piece is paid back when the piece turns up
- * at another neighbour. A few first copies are given on trust; who has more of them outstanding is *light*, and gets a small share of our
- * uplink (upload/share.ts) instead of a full one. This is the rule of BitTorrent's super-seeding. It bounds what a peer can swallow that
- * all others have banned: from us, who never receive, it would else get most, as the one with the fewest pieces.
+ * While we have everything we see who passes on what it gets: the first copy that we give of a piece is paid
+ * back when the piece turns up at another neighbour. A few first copies are given on trust; who has more of
+ * them outstanding is *light*, and gets a small share of our uplink (upload/share.ts) instead of a full one.
+ * This is the rule of BitTorrent's super-seeding. It bounds what a peer can swallow that all others have
+ * banned: from us, who never receive, it would else get most, as the one with the fewest pieces.
  *
- * A newcomer gets its first piece on trust, too. While most of the last newcomers took one and were never heard of again, as peers do that come
- * back under new names, all newcomers together get the share of one neighbour.
+ * A newcomer gets its first piece on trust, too. While most of the last newcomers took one and were never
+ * heard of again, as peers do that come back under new names, all newcomers together get the share of one
+ * neighbour.
  *
- * In an open swarm a leecher is light to another leecher while it holds pieces that the other lacks and has offered none for long.
+ * In an open swarm a leecher is light to another leecher while it holds pieces that the other lacks and has
+ * offered none for long.
  *
- * Outstanding first copies are kept over a reconnect. Bounds: {@link MERIT.MAX_REMEMBERED} peers, {@link MERIT.MAX_FIRST_COPIES} pieces.
+ * Outstanding first copies are kept over a reconnect. Bounds: {@link MERIT.MAX_REMEMBERED} peers, {@link
+ * MERIT.MAX_FIRST_COPIES} pieces.
  */
 
 import type { PeerKey } from '../contract.ts'
@@ -99,7 +103,10 @@ export class Evidence {
     }
   }
 
-  /** Once a second in an open swarm: notes since when each neighbour has something that we lack. `pieceMs`: on our uplink. */
+  /**
+   * Once a second in an open swarm: notes since when each neighbour has something that we lack. `pieceMs`: on
+   * our uplink.
+   */
   review(pieceMs: number, nowMs: number): void {
     const { table, have } = this.#state
     for (const [neighbour, account] of this.#accounts) {

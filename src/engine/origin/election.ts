@@ -1,13 +1,14 @@
 /**
  * Which few peers fetch from the origin for everybody, agreed on without a coordinator.
  *
- * Every peer has a rank, a hash of its key: small is better. Up to {@link MAX_KEEPERS} live ones that offered themselves are the
- * *keepers*; who knows of that many does not offer itself, so a newcomer displaces nobody. A keeper raises its beat every
- * {@link BEAT_MS}; beats travel from neighbour to neighbour, so that all members of a connected swarm hold the same list within a few
- * round trips, whatever part of the swarm they see. An entry whose beat stands still is dropped and others offer themselves.
+ * Every peer has a rank, a hash of its key: small is better. Up to {@link MAX_KEEPERS} live ones that offered
+ * themselves are the *keepers*; who knows of that many does not offer itself, so a newcomer displaces nobody.
+ * A keeper raises its beat every {@link BEAT_MS}; beats travel from neighbour to neighbour, so that all
+ * members of a connected swarm hold the same list within a few round trips, whatever part of the swarm they
+ * see. An entry whose beat stands still is dropped and others offer themselves.
  *
- * Among keepers a block of pieces belongs to the one with the smallest hash of (keeper, block): rendezvous hashing (Thaler and
- * Ravishankar, 1998), so that a keeper that goes leaves only its own blocks to others.
+ * Among keepers a block of pieces belongs to the one with the smallest hash of (keeper, block): rendezvous
+ * hashing (Thaler and Ravishankar, 1998), so that a keeper that goes leaves only its own blocks to others.
  *
  * Invariant: at most {@link MAX_KEEPERS} entries. Used by origin-share.ts.
  */

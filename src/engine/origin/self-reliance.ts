@@ -1,10 +1,11 @@
 /**
- * When a peer takes from the origin although others say that they do: a swarm is never slower than its origin alone, whatever neighbours
- * claim.
+ * When a peer takes from the origin although others say that they do: a swarm is never slower than its origin
+ * alone, whatever neighbours claim.
  *
- * Keepers, `taking` and `have` are claims. While no piece comes from peers for a while, a peer asks the origin by itself: one piece, then twice
- * as many each time, as long as peers bring less than the origin does. An honest swarm that is merely slow loses little by it: each first
- * piece is chosen at random, so it is one that the swarm needs anyway. The patience grows with the number of neighbours, since a crowd's first
+ * Keepers, `taking` and `have` are claims. While no piece comes from peers for a while, a peer asks the
+ * origin by itself: one piece, then twice as many each time, as long as peers bring less than the origin
+ * does. An honest swarm that is merely slow loses little by it: each first piece is chosen at random, so it
+ * is one that the swarm needs anyway. The patience grows with the number of neighbours, since a crowd's first
  * pieces take some time to reach everybody. Used by share.ts.
  */
 

@@ -1,12 +1,15 @@
 /**
- * A set of pieces kept in order of a small level (how many neighbours hold or expect each), updated in constant time.
+ * A set of pieces kept in order of a small level (how many neighbours hold or expect each), updated in
+ * constant time.
  *
- * One array holds the pieces grouped by level; a level change by one swaps the piece with the edge of its group and moves the
- * edge. With a hundred million `have` deliveries in one simulation nothing here may allocate or search.
+ * One array holds the pieces grouped by level; a level change by one swaps the piece with the edge of its
+ * group and moves the edge. With a hundred million `have` deliveries in one simulation nothing here may
+ * allocate or search.
  *
- * Where a piece stands is kept in the caller's cells (see {@link PieceTable}), next to what is read and written at the same time: in a
- * large world each array touched is a cache miss. Two orders may share the cells when no piece is in both: one writes positions as
- * index + 1, the other (`sign` -1) as -(index + 1); 0 is "in neither".
+ * Where a piece stands is kept in the caller's cells (see {@link PieceTable}), next to what is read and
+ * written at the same time: in a large world each array touched is a cache miss. Two orders may share the
+ * cells when no piece is in both: one writes positions as index + 1, the other (`sign` -1) as -(index + 1); 0
+ * is "in neither".
  *
  * Invariant: group k is [#start[k], #start[k + 1]).
  */

@@ -1,13 +1,14 @@
 /**
  * What every neighbour has and expects, piece by piece: the uploader's and the leecher's view of rarity.
  *
- * Neighbours sit in numbered slots. Per piece there is one bit per slot for "holds it" and one for "expects it" (we offered or send
- * it, or the neighbour said that another peer does), so that "who lacks this piece" is a few bit operations whatever the number of
- * neighbours. Pieces that we have are ordered by spread (holders + expecters), pieces that we miss by holders.
+ * Neighbours sit in numbered slots. Per piece there is one bit per slot for "holds it" and one for "expects
+ * it" (we offered or send it, or the neighbour said that another peer does), so that "who lacks this piece"
+ * is a few bit operations whatever the number of neighbours. Pieces that we have are ordered by spread
+ * (holders + expecters), pieces that we miss by holders.
  *
- * Invariants: a slot's `expects` bit is never set together with its `holds` bit; `held[slot]` and `expected[slot]` count its bits;
- * a piece is in exactly one of the orders: `own` (we have it), `missing` (we want it), or none (unwanted, or being verified).
- * Used by swarm.ts and the pickers.
+ * Invariants: a slot's `expects` bit is never set together with its `holds` bit; `held[slot]` and
+ * `expected[slot]` count its bits; a piece is in exactly one of the orders: `own` (we have it), `missing` (we
+ * want it), or none (unwanted, or being verified). Used by swarm.ts and the pickers.
  */
 
 import type { Bitfield } from '../../content/bitfield.ts'
@@ -32,8 +33,9 @@ export class PieceTable {
   /** Pieces that we want and neither have nor verify, by holders. */
   readonly missing: RarityOrder
   /**
-   * Per piece, side by side so that a `have` touches one cache line: `words` words of "holds" bits, as many of "expects" bits, the counts
-   * (holders, and spread << 16), and the piece's position in `own` or `missing`.
+   * Per piece, side by side so that a `have` touches one cache line: `words` words of "holds" bits, as many
+   * of "expects" bits, the counts (holders, and spread << 16), and the piece's position in `own` or
+   * `missing`.
    */
   #cells: Int32Array
   #stride: number
@@ -209,6 +211,11 @@ export class PieceTable {
 
   removeMissing(piece: number): void {
     if (this.missing.has(piece)) this.missing.remove(piece, this.holdersOf(piece))
+  }
+
+  /** Neighbours that hold each piece. */
+  holders(): number[] {
+    return Array.from({ length: this.pieceCount }, (_, piece) => this.holdersOf(piece))
   }
 
   assertInvariants(): void {

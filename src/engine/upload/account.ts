@@ -1,7 +1,9 @@
 /**
- * What we owe one neighbour: offers, waiting requests, pieces under way, how fast it drains them, and its place in the shares.
+ * What we owe one neighbour: offers, waiting requests, pieces under way, how fast it drains them, and its
+ * place in the shares.
  *
- * Written by upload/send-ledger.ts (counts and queues), upload/share.ts (`tag`) and upload/uploader.ts (the rest).
+ * Written by upload/send-ledger.ts (counts and queues), upload/share.ts (`tag`) and upload/uploader.ts (the
+ * rest).
  */
 
 import type { NeighbourMarks } from '../marks.ts'

@@ -1,6 +1,6 @@
 /**
- * Which piece goes to which neighbour next: the rarest that somebody eligible lacks, to the one of these with the fewest pieces.
- * Reads only. Used by uploader.ts.
+ * Which piece goes to which neighbour next: the rarest that somebody eligible lacks, to the one of these with
+ * the fewest pieces. Reads only. Used by uploader.ts.
  */
 
 import type { Random } from '../../util/random.ts'
@@ -48,8 +48,8 @@ export class Chooser {
   }
 
   /**
-   * A piece for a neighbour in {@link eligible}, or one that a neighbour asked for, if that is rarer. `mayGrant`: whether a wish of the
-   * neighbour may be granted now.
+   * A piece for a neighbour in {@link eligible}, or one that a neighbour asked for, if that is rarer.
+   * `mayGrant`: whether a wish of the neighbour may be granted now.
    */
   choose(mayGrant: (neighbour: Neighbour) => boolean, nowMs: number): Choice | undefined {
     const piece = this.#pickPiece(this.#isLackedByEligible)

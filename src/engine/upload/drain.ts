@@ -1,8 +1,10 @@
 /**
- * How fast one neighbour drains what we send it, and how much may be under way to it. Pure rules over its account.
+ * How fast one neighbour drains what we send it, and how much may be under way to it. Pure rules over its
+ * account.
  *
- * A congestion window per neighbour, as in BBR (Cardwell and others, ACM Queue 14, 2016): the rate at which it acknowledges times the time
- * that the pipe to it takes. Only a neighbour that is slower than our uplink is bounded by it; the others are bounded by the uplink's window.
+ * A congestion window per neighbour, as in BBR (Cardwell and others, ACM Queue 14, 2016): the rate at which
+ * it acknowledges times the time that the pipe to it takes. Only a neighbour that is slower than our uplink
+ * is bounded by it; the others are bounded by the uplink's window.
  */
 
 import { DRAIN, UPLINK } from '../tunables.ts'

@@ -1,8 +1,8 @@
 /**
  * Offers pieces just before the uplink will be free for them: when, how many, to whom.
  *
- * An offer that stays unanswered for longer than answers take no longer keeps the uplink from others, and its neighbour is offered nothing
- * more until it speaks. Used by uploader.ts.
+ * An offer that stays unanswered for longer than answers take no longer keeps the uplink from others, and its
+ * neighbour is offered nothing more until it speaks. Used by uploader.ts.
  */
 
 import type { RejectReason } from '../../wire/messages.ts'
@@ -15,8 +15,9 @@ import type { UploadParts } from './parts.ts'
 import type { Offer } from './send-ledger.ts'
 
 /**
- * Who may be chosen, in this order: neighbours with nothing under way in either direction (an offer or its answer would wait behind a whole
- * piece on the same connection), then any; first those within their share of the uplink, then the others.
+ * Who may be chosen, in this order: neighbours with nothing under way in either direction (an offer or its
+ * answer would wait behind a whole piece on the same connection), then any; first those within their share of
+ * the uplink, then the others.
  */
 const PASSES = [
   { isQuiet: true, isFair: true },
@@ -93,7 +94,8 @@ export class Offerer {
     }
     if (isLate) {
       const leadMs = Math.max(OFFER.LEAD_ANSWERS * this.#offerMs, OFFER.LEAD_OF_PIECE * model.pieceMs)
-      // Urgent ones take turns that offers were too late for; did we wait for theirs to end, nothing would ever be offered.
+      // Urgent ones take turns that offers were too late for; did we wait for theirs to end, nothing would
+      // ever be offered.
       const inFlight = Math.max(0, ledger.countedFlights - ledger.urgentFlights)
       const offerMs = model.nextStartMs(inFlight, state.answerMs) - leadMs
       if (nowMs < offerMs) {
@@ -164,14 +166,18 @@ export class Offerer {
     if (this.#parts.ledger.countedOffers === 1) this.#overdueMs = nowMs + this.#patienceMs
   }
 
-  /** The neediest may get more than others, as it can pass on the least; one that passes nothing on gets its small share. */
+  /**
+   * The neediest may get more than others, as it can pass on the least; one that passes nothing on gets its
+   * small share.
+   */
   #isDue(neighbour: Neighbour): boolean {
     return !this.#parts.state.marks.light.has(neighbour.slot) || this.#parts.share.mayOffer(neighbour)
   }
 
   /**
-   * What is left for those beyond their share goes only when the uplink would idle, as long as others that were just served or asked are
-   * merely busy for a moment. Others that take nothing, or slowly, are not waited for.
+   * What is left for those beyond their share goes only when the uplink would idle, as long as others that
+   * were just served or asked are merely busy for a moment. Others that take nothing, or slowly, are not
+   * waited for.
    */
   #isSparing(nowMs: number): boolean {
     const { ledger, state, model } = this.#parts
@@ -196,7 +202,9 @@ export class Offerer {
     return upload.underWay <= windowOf(upload, rttMs ?? model.rttMs, state.geometry.pieceLength)
   }
 
-  /** Finds the slots that may be offered to; false when there is none. `isQuiet`: that have nothing under way. */
+  /**
+   * Finds the slots that may be offered to; false when there is none. `isQuiet`: that have nothing under way.
+   */
   #findEligible(isQuiet: boolean, nowMs: number): boolean {
     const { table, neighbours, marks } = this.#parts.state
     let any = 0
@@ -220,15 +228,19 @@ export class Offerer {
   }
 
   /**
-   * How long an offer is under way: as measured, but no longer than the path and a few pieces before it explain. One behind our own pieces to
-   * the same peer takes as long as these, and more of them ready would make it longer yet: a node came to hold fourteen.
+   * How long an offer is under way: as measured, but no longer than the path and a few pieces before it
+   * explain. One behind our own pieces to the same peer takes as long as these, and more of them ready would
+   * make it longer yet: a node came to hold fourteen.
    */
   get #offerMs(): number {
     const { state, model } = this.#parts
     return Math.min(state.answerMs, model.rttMs + OFFER.MAX_PIECES_BEFORE_ANSWER * model.pieceMs)
   }
 
-  /** Whether pieces follow each other and answers are quick enough that an offer can wait until its turn is near. */
+  /**
+   * Whether pieces follow each other and answers are quick enough that an offer can wait until its turn is
+   * near.
+   */
   get #offersLate(): boolean {
     const { pieceMs } = this.#parts.model
     if (pieceMs < UPLINK.SLOW_PIECE_MS && (pieceMs < OFFER.MIN_LATE_PIECE_MS || this.#fullShare > OFFER.MAX_FULL_SHARE)) {

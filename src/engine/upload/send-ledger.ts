@@ -1,9 +1,10 @@
 /**
- * The book of what we send: offers without an answer, requests that wait, pieces on their way. The only writer of these, and of the
- * counts of them in each neighbour's account. Decides nothing.
+ * The book of what we send: offers without an answer, requests that wait, pieces on their way. The only
+ * writer of these, and of the counts of them in each neighbour's account. Decides nothing.
  *
- * Invariants: a piece is offered to, waits for or flies to a neighbour, never two of these; counts equal entries; offers and flights are kept
- * oldest first; `countedOffers` and `countedFlights` are those that still tell something about our uplink (not overdue, not held up).
+ * Invariants: a piece is offered to, waits for or flies to a neighbour, never two of these; counts equal
+ * entries; offers and flights are kept oldest first; `countedOffers` and `countedFlights` are those that
+ * still tell something about our uplink (not overdue, not held up).
  */
 
 import type { Neighbour } from '../neighbour.ts'

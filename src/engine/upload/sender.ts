@@ -1,10 +1,12 @@
 /**
- * Starts the pieces that were requested when the uplink has room, and tells a full uplink from a slow receiver.
+ * Starts the pieces that were requested when the uplink has room, and tells a full uplink from a slow
+ * receiver.
  *
- * Order: urgent requests while they take a bounded part of what we send, then accepted offers as they were accepted, then other urgent
- * requests of neighbours within their share, then those of the others.
- * A flight that its receiver holds up (overtaken by later ones to others, or far later than our uplink explains) leaves the uplink's window
- * and marks its receiver slow; from then on that neighbour's own window bounds it (drain.ts). Used by uploader.ts.
+ * Order: urgent requests while they take a bounded part of what we send, then accepted offers as they were
+ * accepted, then other urgent requests of neighbours within their share, then those of the others. A flight
+ * that its receiver holds up (overtaken by later ones to others, or far later than our uplink explains)
+ * leaves the uplink's window and marks its receiver slow; from then on that neighbour's own window bounds it
+ * (drain.ts). Used by uploader.ts.
  */
 
 import type { Neighbour } from '../neighbour.ts'
@@ -41,12 +43,14 @@ export class Sender {
   acknowledge(neighbour: Neighbour, flight: Flight, nowMs: number): void {
     const { ledger, model } = this.#parts
     const { upload } = neighbour
-    // A receiver that holds us up says nothing about our uplink, unless all of them do; nor one that got the piece elsewhere first.
+    // A receiver that holds us up says nothing about our uplink, unless all of them do; nor one that got the
+    // piece elsewhere first.
     const isSample = flight.servedMs > 0 && (!flight.isHeldUp || ledger.countedFlights === 0)
     const isInTime = recordDrained(upload, flight, model.pieceMs, neighbour.rttMs ?? model.rttMs, nowMs)
     model.acknowledged(flight, isSample, nowMs)
     if (isInTime) upload.isSlow = false
-    // It kept a piece, so there is room again; waiting for the back-off cost a small file more than its transfer.
+    // It kept a piece, so there is room again; waiting for the back-off cost a small file more than its
+    // transfer.
     upload.fullUntilMs = 0
     for (const other of ledger.flights.values()) {
       if (other === flight) break // oldest first
@@ -105,8 +109,9 @@ export class Sender {
   }
 
   /**
-   * The request whose turn it is, removed from its queue. Not `isFree`: only an urgent one may go. `isIdle`: also an urgent one of a
-   * neighbour that is beyond its share; else what others ask for next would stand behind a whole window of them.
+   * The request whose turn it is, removed from its queue. Not `isFree`: only an urgent one may go. `isIdle`:
+   * also an urgent one of a neighbour that is beyond its share; else what others ask for next would stand
+   * behind a whole window of them.
    */
   #takeNext(isFree: boolean, isIdle: boolean): Next | undefined {
     const { state, share } = this.#parts
@@ -162,8 +167,9 @@ export class Sender {
   }
 
   /**
-   * Grants wishes that waited long enough: the oldest of each neighbour, and one in the time that a round of all takes. Were it more, a few
-   * neighbours that ask for much would leave no room to offer anything to others.
+   * Grants wishes that waited long enough: the oldest of each neighbour, and one in the time that a round of
+   * all takes. Were it more, a few neighbours that ask for much would leave no room to offer anything to
+   * others.
    */
   #grantAged(window: number, nowMs: number): void {
     const { state, ledger, model, share } = this.#parts
@@ -184,8 +190,9 @@ export class Sender {
   }
 
   /**
-   * Before anything is known of the uplink: until when a piece that the transport is still taking goes alone. On a slow uplink a second
-   * one makes both late, and nobody has anything to pass on yet. For a bounded time, as it may be the receiver that is slow.
+   * Before anything is known of the uplink: until when a piece that the transport is still taking goes alone.
+   * On a slow uplink a second one makes both late, and nobody has anything to pass on yet. For a bounded
+   * time, as it may be the receiver that is slow.
    */
   get #firstLeftMs(): number {
     const { state, ledger, model } = this.#parts
@@ -207,7 +214,8 @@ export class Sender {
     }
     this.#holdUpMs = 0
     const isUnknown = model.rate === 0
-    // While nothing came back each flight that we gave up on may yet be under way, and slows down what begins now.
+    // While nothing came back each flight that we gave up on may yet be under way, and slows down what begins
+    // now.
     const givenUp = 1 + ledger.flights.size - ledger.countedFlights
     const unknownMs = Math.max(UPLINK.FIRST_HOLD_UP_MS, 4 * state.firstPieceMs) * givenUp
     const ackMs = (UPLOAD.FIRST_ACK_RTTS * model.rttMs + UPLOAD.FIRST_ACK_MS) * givenUp
@@ -215,7 +223,8 @@ export class Sender {
     for (const flight of ledger.flights.values()) {
       if (flight.isHeldUp) continue
       const { startMs, servedMs } = flight
-      // A piece that the transport took and nobody acknowledges is the receiver's affair, as long as we know no better.
+      // A piece that the transport took and nobody acknowledges is the receiver's affair, as long as we know
+      // no better.
       const lateMs = isUnknown ? Math.min(startMs + unknownMs, servedMs > 0 ? servedMs + ackMs : Infinity) : startMs + knownMs
       if (nowMs < lateMs) {
         this.#holdUpMs = this.#holdUpMs === 0 ? lateMs : Math.min(this.#holdUpMs, lateMs)

@@ -1,9 +1,11 @@
 /**
- * How the uplink is shared among the neighbours that take something: each gets its weight's part, whatever the others do.
+ * How the uplink is shared among the neighbours that take something: each gets its weight's part, whatever
+ * the others do.
  *
- * Start-time fair queueing (Goyal, Vin and Cheng, 1996) with the choice of who is next left to the caller: a neighbour that is ahead of
- * its share by more than {@link SHARE.SLACK_PIECES} waits until the others have caught up or have nothing to take. Virtual time counts
- * pieces per unit of weight. A neighbour that takes nothing saves nothing up, and capacity that the others leave costs its user nothing.
+ * Start-time fair queueing (Goyal, Vin and Cheng, 1996) with the choice of who is next left to the caller: a
+ * neighbour that is ahead of its share by more than {@link SHARE.SLACK_PIECES} waits until the others have
+ * caught up or have nothing to take. Virtual time counts pieces per unit of weight. A neighbour that takes
+ * nothing saves nothing up, and capacity that the others leave costs its user nothing.
  */
 
 import type { NeighbourMarks } from '../marks.ts'
@@ -18,7 +20,10 @@ export class Share {
   readonly #marks: NeighbourMarks
   readonly #table: PieceTable
   #nowPieces = 0
-  /** Virtual time until which all newcomers together have had the share of one neighbour; it counts while they are light. */
+  /**
+   * Virtual time until which all newcomers together have had the share of one neighbour; it counts while they
+   * are light.
+   */
   #newcomersTag = 0
   /** Part of late pieces that were urgent. */
   #urgentShare = 0
@@ -45,7 +50,10 @@ export class Share {
     return tag <= this.#nowPieces + SHARE.SLACK_PIECES
   }
 
-  /** Whether urgent requests go before all else: while they take a bounded part of what we send. Beyond it they get what others leave. */
+  /**
+   * Whether urgent requests go before all else: while they take a bounded part of what we send. Beyond it
+   * they get what others leave.
+   */
   get maySendUrgentFirst(): boolean {
     return this.#urgentShare < SHARE.URGENT
   }

@@ -1,12 +1,13 @@
 /**
- * What our uplink carries, learnt from acknowledgements: how many pieces to keep in flight and how many accepted requests to
- * keep ready behind them.
+ * What our uplink carries, learnt from acknowledgements: how many pieces to keep in flight and how many
+ * accepted requests to keep ready behind them.
  *
- * A piece is in flight from the moment the driver is told to send it until the receiver says `have` (or rejects it). Kernel and
- * network queues hold megabytes, so "the transport took it" says nothing. Like BBR (Cardwell et al., ACM Queue 2016) the model keeps
- * the highest recent delivery rate and the round-trip time; their product is what fills the pipe, and two pieces more
- * keep it from running dry and let the estimate grow. A shared slow uplink thus holds about three pieces, so that a
- * choice is never stale by more, while a fast one holds hundreds.
+ * A piece is in flight from the moment the driver is told to send it until the receiver says `have` (or
+ * rejects it). Kernel and network queues hold megabytes, so "the transport took it" says nothing. Like BBR
+ * (Cardwell et al., ACM Queue 2016) the model keeps the highest recent delivery rate and the round-trip time;
+ * their product is what fills the pipe, and two pieces more keep it from running dry and let the estimate
+ * grow. A shared slow uplink thus holds about three pieces, so that a choice is never stale by more, while a
+ * fast one holds hundreds.
  */
 
 import { UPLINK } from '../tunables.ts'
@@ -48,7 +49,9 @@ export class UplinkModel {
   #isStarting = true
   #bestRate = 0
   #flatAcks = 0
-  /** When the uplink last began or ended a piece, as far as we know: from then on it works on those under way. */
+  /**
+   * When the uplink last began or ended a piece, as far as we know: from then on it works on those under way.
+   */
   #busySinceMs: number
 
   constructor(pieceBytes: number, nowMs: number) {
@@ -90,8 +93,9 @@ export class UplinkModel {
   }
 
   /**
-   * The receiver has the piece. `isSample`: it says how fast our uplink is. Those that don't still count for the end of a window: an
-   * estimate five times too high made every flight look stalled, so that none corrected it, and seventeen pieces stood in the queue.
+   * The receiver has the piece. `isSample`: it says how fast our uplink is. Those that don't still count for
+   * the end of a window: an estimate five times too high made every flight look stalled, so that none
+   * corrected it, and seventeen pieces stood in the queue.
    */
   acknowledged(flight: Flight, isSample: boolean, nowMs: number): void {
     this.#renewWindow(nowMs)
@@ -137,8 +141,9 @@ export class UplinkModel {
   }
 
   /**
-   * From when on one more may begin beside `inFlight` others, on the clock of `start`. Answers take `answerMs` (0: unknown). Each acknowledgement
-   * counts anew, so an estimate that is somewhat wrong adds nothing up; and when none comes for long, as from slow receivers, more begin.
+   * From when on one more may begin beside `inFlight` others, on the clock of `start`. Answers take
+   * `answerMs` (0: unknown). Each acknowledgement counts anew, so an estimate that is somewhat wrong adds
+   * nothing up; and when none comes for long, as from slow receivers, more begin.
    */
   nextStartMs(inFlight: number, answerMs: number): number {
     if (inFlight === 0 || this.rate === 0) return 0
@@ -150,7 +155,10 @@ export class UplinkModel {
     return this.#busySinceMs + inFlight * pieceMs - overlapMs
   }
 
-  /** Requests to keep accepted behind those in flight, so that an offer's round trip of `offerMs` never idles the uplink. */
+  /**
+   * Requests to keep accepted behind those in flight, so that an offer's round trip of `offerMs` never idles
+   * the uplink.
+   */
   readyPieces(offerMs: number): number {
     if (this.rate === 0) return UPLINK.FIRST_READY
     const pipe = (this.rate * Math.max(offerMs, UPLINK.MIN_PIPE_MS / 2)) / this.#pieceBytes

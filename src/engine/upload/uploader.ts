@@ -1,16 +1,19 @@
 /**
- * The uploading half: keeps the uplink busy with pieces that others lack, and nobody waiting behind somebody slow.
+ * The uploading half: keeps the uplink busy with pieces that others lack, and nobody waiting behind somebody
+ * slow.
  *
- * Only the uploader knows its uplink, so it chooses (choose.ts) and *offers*; it sends what was requested. Offers run just far enough ahead
- * that the uplink never idles. Requests without an offer are served too: urgent ones (a reader waits) first within their neighbour's
- * share, others as if they had been offered, and in any case after {@link UPLOAD.PATIENCE_MS}.
+ * Only the uploader knows its uplink, so it chooses (choose.ts) and *offers*; it sends what was requested.
+ * Offers run just far enough ahead that the uplink never idles. Requests without an offer are served too:
+ * urgent ones (a reader waits) first within their neighbour's share, others as if they had been offered, and
+ * in any case after {@link UPLOAD.PATIENCE_MS}.
  *
- * Every neighbour has an account (account.ts). A neighbour that stops draining or answering costs the others nothing once it is late: its
- * flights and offers no longer count as filling the uplink, and it gets no more than its own window. The uplink is shared by
- * weights (share.ts).
+ * Every neighbour has an account (account.ts). A neighbour that stops draining or answering costs the others
+ * nothing once it is late: its flights and offers no longer count as filling the uplink, and it gets no more
+ * than its own window. The uplink is shared by weights (share.ts).
  *
- * Bounds: flights by the uplink model's window, {@link UPLOAD.URGENT_FLIGHTS}, and each slow neighbour's own window; offers by what should be
- * ready and one overdue offer per neighbour; waiting requests and wishes by `maxQueuedPerPeer`.
+ * Bounds: flights by the uplink model's window, {@link UPLOAD.URGENT_FLIGHTS}, and each slow neighbour's own
+ * window; offers by what should be ready and one overdue offer per neighbour; waiting requests and wishes by
+ * `maxQueuedPerPeer`.
  */
 
 import type { Random } from '../../util/random.ts'
@@ -63,8 +66,8 @@ export class Uploader {
   }
 
   /**
-   * Whether a piece takes our uplink so long that a message behind it comes late. Where our own limit makes it slow nothing waits below
-   * us.
+   * Whether a piece takes our uplink so long that a message behind it comes late. Where our own limit makes
+   * it slow nothing waits below us.
    */
   get isUplinkSlow(): boolean {
     const isLimited = this.#budgets.some(
@@ -117,7 +120,8 @@ export class Uploader {
       else if (this.#ledger.has(neighbour, piece)) continue
       else if (upload.queued + upload.wishes.size >= options.maxQueuedPerPeer) refused.full.push(piece)
       else {
-        // A peer that requests a piece does not have it, whatever it said before; that it lost many is hardly true.
+        // A peer that requests a piece does not have it, whatever it said before; that it lost many is hardly
+        // true.
         if (table.slotHolds(neighbour.slot, piece)) neighbour.strikes++
         table.recordLacks(neighbour.slot, piece)
         if (isUrgent || offer !== undefined || !options.offers) this.#ledger.recordWaiting(neighbour, piece, isUrgent)
@@ -131,7 +135,10 @@ export class Uploader {
     this.#reject(neighbour, refused.choked, 'choked')
   }
 
-  /** The neighbour turned down an offer, or refused a piece that was sent. True when this concerned the uploading half. */
+  /**
+   * The neighbour turned down an offer, or refused a piece that was sent. True when this concerned the
+   * uploading half.
+   */
   handleReject(neighbour: Neighbour, piece: number, reason: RejectReason, nowMs: number): boolean {
     const { table } = this.#state
     const { upload } = neighbour
@@ -159,8 +166,8 @@ export class Uploader {
   }
 
   /**
-   * The neighbour now has the piece: the acknowledgement of one that we sent, or the end of one that we would have. True when that
-   * may let something else go ahead; most of what neighbours say does not.
+   * The neighbour now has the piece: the acknowledgement of one that we sent, or the end of one that we would
+   * have. True when that may let something else go ahead; most of what neighbours say does not.
    */
   handleHave(neighbour: Neighbour, piece: number, nowMs: number): boolean {
     const { upload } = neighbour
@@ -224,7 +231,9 @@ export class Uploader {
     }
   }
 
-  /** Starts what the uplink has room for and offers what should come next. Cheap when there is nothing to do. */
+  /**
+   * Starts what the uplink has room for and offers what should come next. Cheap when there is nothing to do.
+   */
   advance(nowMs: number): void {
     if (this.#state.isPaused) return
     this.#offerer.advance(nowMs)

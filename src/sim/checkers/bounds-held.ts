@@ -1,4 +1,7 @@
-/** The engine's own invariants hold and its bounds are kept. The full check of one engine is slow: one step in {@link EVERY} of each peer. */
+/**
+ * The engine's own invariants hold and its bounds are kept. The full check of one engine is slow: one step in
+ * {@link EVERY} of each peer.
+ */
 
 import type { Input, Output } from '../../engine/contract.ts'
 import type { SimulationOptions } from '../options.ts'

@@ -1,5 +1,6 @@
 /**
- * What a checker of the simulator sees: every input with its outputs, at every step. It throws {@link CheckFailure} on a violation.
+ * What a checker of the simulator sees: every input with its outputs, at every step. It throws {@link
+ * CheckFailure} on a violation.
  */
 
 import type { Input, Output } from '../../engine/contract.ts'

@@ -1,6 +1,6 @@
 /**
- * Every request is answered, withdrawn or given up within a bound; nothing is asked twice of the same peer meanwhile, nor of more than
- * two peers at once; and only what was requested is sent.
+ * Every request is answered, withdrawn or given up within a bound; nothing is asked twice of the same peer
+ * meanwhile, nor of more than two peers at once; and only what was requested is sent.
  */
 
 import type { Input, Output } from '../../engine/contract.ts'

@@ -1,6 +1,7 @@
 /**
- * One direction of a TCP connection in the queued model: what waits to be sent in order, and the congestion window that bounds what is
- * under way. Slow start from ten packets, again after a pause; it ends when the round trip grows (HyStart) or something is lost.
+ * One direction of a TCP connection in the queued model: what waits to be sent in order, and the congestion
+ * window that bounds what is under way. Slow start from ten packets, again after a pause; it ends when the
+ * round trip grows (HyStart) or something is lost.
  *
  * Invariant: `underWay` is what was sent and neither acknowledged nor lost.
  */
@@ -13,7 +14,10 @@ const PACKET_BYTES = 1448
 const FIRST_WINDOW_BYTES = 10 * PACKET_BYTES
 /** What Linux lets a receiver hold for a connection by itself. */
 const MOST_WINDOW_BYTES = 3 * 1024 ** 2
-/** The round trip must have grown by an eighth, within these bounds, before slow start ends; and never below sixteen packets. */
+/**
+ * The round trip must have grown by an eighth, within these bounds, before slow start ends; and never below
+ * sixteen packets.
+ */
 const LEAST_GROWTH_MS = 4
 const MOST_GROWTH_MS = 16
 const LEAST_HYSTART_BYTES = 16 * PACKET_BYTES

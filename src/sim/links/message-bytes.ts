@@ -2,7 +2,10 @@
 
 import type { Message } from '../../wire/messages.ts'
 
-/** A packet's headers with those of TLS, the muxer and the frame; and each piece number, peer or keeper in a message. */
+/**
+ * A packet's headers with those of TLS, the muxer and the frame; and each piece number, peer or keeper in a
+ * message.
+ */
 const MESSAGE_BYTES = 70
 const FRAME_HEADER_BYTES = 5
 const PIECE_NUMBER_BYTES = 3

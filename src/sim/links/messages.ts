@@ -1,6 +1,7 @@
 /**
- * Small messages where links are simple: they take a delay with jitter, never overtake each other on a connection, queue behind the
- * pieces of their connection unless these have one of their own, and are paid for on the uplink.
+ * Small messages where links are simple: they take a delay with jitter, never overtake each other on a
+ * connection, queue behind the pieces of their connection unless these have one of their own, and are paid
+ * for on the uplink.
  */
 
 import type { Input } from '../../engine/contract.ts'
@@ -74,7 +75,10 @@ export class Messages {
     else this.#engines.hand(to, input)
   }
 
-  /** Also where the stream was cut while this was under way: it is true all the same, and the engine knows when its neighbour left. */
+  /**
+   * Also where the stream was cut while this was under way: it is true all the same, and the engine knows
+   * when its neighbour left.
+   */
   #deliverBroadcast(from: SimPeer, to: SimPeer, inputs: readonly MessageInput[]): void {
     if (!to.isUp) return
     const { nowMs } = this.#schedule

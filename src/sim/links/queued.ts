@@ -1,7 +1,8 @@
 /**
- * Links nearer to real ones, which cost some events for each 16 KB: an uplink is shared among all connections that have something to
- * send, a downlink is one queue for everything that comes, pieces and messages of all senders. What finds that queue full is lost and sent again.
- * How much is under way on a connection is bounded by its window (flow.ts).
+ * Links nearer to real ones, which cost some events for each 16 KB: an uplink is shared among all connections
+ * that have something to send, a downlink is one queue for everything that comes, pieces and messages of all
+ * senders. What finds that queue full is lost and sent again. How much is under way on a connection is
+ * bounded by its window (flow.ts).
  */
 
 import type { Message } from '../../wire/messages.ts'
@@ -23,7 +24,9 @@ const QUEUE_BYTES = 1_500_000
 /** Of what a receiver takes, what its acknowledgements cost its uplink. */
 const ACKNOWLEDGED_SHARE = 0.025
 
-/** The directions of one end of a stream: pieces have a flow of their own where there is a piece connection. */
+/**
+ * The directions of one end of a stream: pieces have a flow of their own where there is a piece connection.
+ */
 interface Flows {
   readonly main: Flow
   pieces: Flow | undefined
@@ -222,7 +225,10 @@ export class QueuedLinks implements Links {
     }
   }
 
-  /** Something about the flow comes back to its sender, through the sender's own downlink; it may go on upon it. */
+  /**
+   * Something about the flow comes back to its sender, through the sender's own downlink; it may go on upon
+   * it.
+   */
   #backAt(stream: PeerStream, ms: number, record: () => void, flow: Flow): void {
     const { machine } = stream.back.to
     this.#schedule.on(machine, ms, () => {

@@ -1,4 +1,7 @@
-/** The links between racks: one for each rack and direction, which carries what passes it first come, first served. */
+/**
+ * The links between racks: one for each rack and direction, which carries what passes it first come, first
+ * served.
+ */
 
 import type { Schedule } from '../schedule.ts'
 

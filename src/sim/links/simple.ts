@@ -1,6 +1,7 @@
 /**
- * Links that are cheap to model: a machine's uplink sends one piece after another, whole, and its downlink takes them in order of arrival.
- * Between racks pieces pass the links of both racks, first come, first served.
+ * Links that are cheap to model: a machine's uplink sends one piece after another, whole, and its downlink
+ * takes them in order of arrival. Between racks pieces pass the links of both racks, first come, first
+ * served.
  */
 
 import type { Message } from '../../wire/messages.ts'

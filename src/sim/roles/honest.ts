@@ -1,4 +1,7 @@
-/** Roles of honest peers that are slow or modest: a real engine on a machine, or with options, that most others do not have. */
+/**
+ * Roles of honest peers that are slow or modest: a real engine on a machine, or with options, that most
+ * others do not have.
+ */
 
 import { Bitfield } from '../../content/bitfield.ts'
 import type { Input, Output } from '../../engine/contract.ts'
@@ -10,7 +13,9 @@ import type { Role } from './role.ts'
 const STOPPED_FROM_MS = 500
 const STOPPED_FOR_MS = 20_000
 
-/** Bytes per ms at which an honest machine takes pieces; where its downlink has no limit, as fast as it sends. */
+/**
+ * Bytes per ms at which an honest machine takes pieces; where its downlink has no limit, as fast as it sends.
+ */
 function downloadRate({ machine }: PeerSpec): number {
   return Number.isFinite(machine.downlink) ? machine.downlink : machine.uplink
 }

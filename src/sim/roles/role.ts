@@ -18,7 +18,10 @@ export interface ActorContext {
 export interface Role {
   /** False: honest, and merely slow or modest. */
   readonly isHostile: boolean
-  /** Changes what the peer is given: its machine, its engine's options. `slowness`: times slower than an honest one. */
+  /**
+   * Changes what the peer is given: its machine, its engine's options. `slowness`: times slower than an
+   * honest one.
+   */
   readonly prepare?: (spec: PeerSpec, slowness: number) => PeerSpec
   /** Makes the actor that replaces the engine. */
   readonly act?: (context: ActorContext) => Actor

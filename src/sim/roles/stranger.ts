@@ -1,6 +1,6 @@
 /**
- * A scripted peer without an engine: it dials everybody it hears of, takes everybody who dials, sends its bitfield, and leaves the rest to
- * the roles that extend it. It keeps nothing that it receives.
+ * A scripted peer without an engine: it dials everybody it hears of, takes everybody who dials, sends its
+ * bitfield, and leaves the rest to the roles that extend it. It keeps nothing that it receives.
  */
 
 import { Bitfield } from '../../content/bitfield.ts'

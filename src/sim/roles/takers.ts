@@ -53,7 +53,10 @@ class Sybil extends Taker {
   }
 }
 
-/** Asks every neighbour for all that it has, as urgent; acknowledges each piece; and begins again when it has everything. */
+/**
+ * Asks every neighbour for all that it has, as urgent; acknowledges each piece; and begins again when it has
+ * everything.
+ */
 class Greedy extends Stranger {
   readonly #offers = new Map<PeerKey, Bitfield>()
   readonly #asked = new Map<PeerKey, Set<number>>()

@@ -1,4 +1,6 @@
-/** Roles that have nothing and say nothing true: silence, work that they never do, keepers that do not exist. */
+/**
+ * Roles that have nothing and say nothing true: silence, work that they never do, keepers that do not exist.
+ */
 
 import type { PeerKey } from '../../engine/contract.ts'
 import type { Role } from './role.ts'

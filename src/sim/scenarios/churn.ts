@@ -9,7 +9,10 @@ export function churn(cast: Cast): Draft {
   return { peers: cast.crowd(), arrange: world => arrange(world, cast, cast.random.fork('churn')) }
 }
 
-/** Every minute a tenth of the leechers crash and as many new ones join, until the time of one and a half bounds. */
+/**
+ * Every minute a tenth of the leechers crash and as many new ones join, until the time of one and a half
+ * bounds.
+ */
 function arrange(world: World, cast: Cast, random: Random): void {
   const everyMs = 60_000 / Math.max(1, cast.options.nodes * SHARE_EACH_MINUTE)
   let next = cast.options.nodes

@@ -19,7 +19,8 @@ export function mixed(cast: Cast): Draft {
     const rate = uplink / random.pick(SLOWNESSES)
     const isNarrow = random.chance(0.5)
     const times = random.pick([1, 2, 5])
-    // Several contents ask for more than a narrow downlink takes, and these links have no end to their queues.
+    // Several contents ask for more than a narrow downlink takes, and these links have no end to their
+    // queues.
     const downlink = isNarrow && contents === 1 ? rate * times : cast.downlink
     const leecher = cast.leecher(index, { machine: { uplink: rate, downlink }, joinMs: random.nextBetween(0, 50 + spanMs) })
     const first = random.nextInt(contents)

@@ -1,5 +1,6 @@
 /**
- * Plans a named scenario: who takes part, what befalls them, and the bound that the result is measured against.
+ * Plans a named scenario: who takes part, what befalls them, and the bound that the result is measured
+ * against.
  */
 
 import type { Random } from '../../util/random.ts'
@@ -64,7 +65,10 @@ export function planScenario(options: SimulationOptions, random: Random): Scenar
   }
 }
 
-/** The misbehaving that the options ask for on top of the scenario's own peers: half of them are there first, and all stand where the leechers stand. */
+/**
+ * The misbehaving that the options ask for on top of the scenario's own peers: half of them are there first,
+ * and all stand where the leechers stand.
+ */
 function strangers(cast: Cast, { peers }: Draft, random: Random): readonly PeerSpec[] {
   const contents = 1 + Math.max(...peers.map(({ content }) => content))
   const labels = peers.find(({ isSeeder }) => !isSeeder)?.machine.labels ?? {}

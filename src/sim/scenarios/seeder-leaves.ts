@@ -3,7 +3,10 @@ import type { SimPeer } from '../peer.ts'
 import type { World } from '../world.ts'
 import type { Cast, Draft } from './cast.ts'
 
-/** Copies that the seeder sends at most. It rarely sends so many, as the leechers hold one between them before. */
+/**
+ * Copies that the seeder sends at most. It rarely sends so many, as the leechers hold one between them
+ * before.
+ */
 const MOST_COPIES = 1.2
 
 export function seederLeaves(cast: Cast): Draft {
