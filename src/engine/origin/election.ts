@@ -10,7 +10,7 @@
  * Among keepers a block of pieces belongs to the one with the smallest hash of (keeper, block): rendezvous
  * hashing (Thaler and Ravishankar, 1998), so that a keeper that goes leaves only its own blocks to others.
  *
- * Invariant: at most {@link MAX_KEEPERS} entries. Used by origin-share.ts.
+ * Invariant: at most {@link MAX_KEEPERS} entries. Used by share.ts.
  */
 
 import type { KeeperEntry } from '../../wire/messages.ts'
