@@ -9,7 +9,7 @@ import { dhtKey } from '../src/content/dht-key.ts'
 import { formatLink } from '../src/content/link.ts'
 import { formatManifest, type Manifest } from '../src/content/manifest.ts'
 import { encodePieceList } from '../src/content/piece-list.ts'
-import { Keepers, rankOf } from '../src/engine/origin/election.ts'
+import { Election, rankOf } from '../src/engine/origin/election.ts'
 import { topicOf } from '../src/network/discovery/gossip.ts'
 import { GossipSeal } from '../src/network/discovery/gossip-seal.ts'
 import { decodeHex, encodeHex } from '../src/util/bytes.ts'
@@ -178,7 +178,7 @@ write('handshakes.json', [
 ])
 
 const KEEPERS = [peer, '12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo', 'a', 'b']
-const keepers = new Keepers()
+const keepers = new Election()
 for (const each of KEEPERS) keepers.record({ peer: each, beat: 0 }, 0)
 write('keepers.json', {
   ranks: KEEPERS.map(each => ({ peer: each, rank: rankOf(each) })),

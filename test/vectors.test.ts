@@ -13,7 +13,7 @@ import { dhtKey } from '../src/content/dht-key.ts'
 import { formatLink, parseLink } from '../src/content/link.ts'
 import { formatManifest, parseManifest } from '../src/content/manifest.ts'
 import { encodePieceList, parsePieceList } from '../src/content/piece-list.ts'
-import { Keepers, rankOf } from '../src/engine/origin/election.ts'
+import { Election, rankOf } from '../src/engine/origin/election.ts'
 import { ProtocolError } from '../src/errors.ts'
 import { topicOf } from '../src/network/discovery/gossip.ts'
 import { GossipSeal } from '../src/network/discovery/gossip-seal.ts'
@@ -177,7 +177,7 @@ test('ranks of peers, the order of keepers and the owners of blocks are those of
     order,
     [...rankBy.keys()].sort((a, b) => rank(a) - rank(b))
   )
-  const keepers = new Keepers()
+  const keepers = new Election()
   for (const peer of rankBy.keys()) keepers.record({ peer, beat: 0 }, 0)
   assert.deepEqual(keepers.peers, order)
   for (const [block, owner] of owners.entries()) {

@@ -28,7 +28,7 @@ const BASE: Partial<SimulationOptions> = {
 const MUTANTS: Mutant[] = [
   {
     title: 'drops a `have`',
-    file: 'engine/swarm.ts',
+    file: 'engine/news.ts',
     find: "if (neighbourOf.size > 0) this.#state.emit({ type: 'broadcast', message })",
     replace: "if (neighbourOf.size > 0 && !message.pieces.includes(3)) this.#state.emit({ type: 'broadcast', message })",
     // The swarm lives longer than the checker waits.
@@ -53,8 +53,8 @@ const MUTANTS: Mutant[] = [
   },
   {
     title: 'serves what is not verified',
-    file: 'engine/swarm.ts',
-    find: 'this.#downloader.pullNext(neighbour, nowMs)',
+    file: 'engine/pieces/events.ts',
+    find: 'this.#parts.downloader.pullNext(neighbour, nowMs)',
     replace: 'this.#handleVerified(piece)',
     options: BASE,
     caughtBy: /verified-first/

@@ -4,17 +4,17 @@
 
 import type { Geometry } from '../../content/geometry.ts'
 import { ORIGIN } from '../tunables.ts'
-import { type Keepers, MAX_KEEPERS } from './election.ts'
+import { type Election, MAX_KEEPERS } from './election.ts'
 
 export class Blocks {
   /** Pieces in a block; the last may have fewer. */
   readonly pieces: number
   readonly count: number
-  readonly #keepers: Keepers
+  readonly #keepers: Election
   #owners = new Int8Array(0)
   #version = -1
 
-  constructor({ pieceCount, pieceLength }: Geometry, keepers: Keepers) {
+  constructor({ pieceCount, pieceLength }: Geometry, keepers: Election) {
     const fair = Math.ceil(pieceCount / (MAX_KEEPERS * ORIGIN.BLOCKS_PER_KEEPER))
     this.pieces = Math.max(1, Math.min(Math.floor(ORIGIN.BLOCK_BYTES / pieceLength), fair))
     this.count = Math.ceil(pieceCount / this.pieces)

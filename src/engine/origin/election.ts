@@ -33,7 +33,7 @@ interface Entry {
   heardMs: number
 }
 
-export class Keepers {
+export class Election {
   readonly #entries: Entry[] = []
   #version = 0
 

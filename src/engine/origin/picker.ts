@@ -11,12 +11,12 @@ import { MISSING, type SwarmState } from '../state.ts'
 import { ORIGIN } from '../tunables.ts'
 import type { Blocks } from './blocks.ts'
 import type { ComingPieces } from './coming-pieces.ts'
-import { type Keepers, mix } from './election.ts'
+import { type Election, mix } from './election.ts'
 
 interface PickerParts {
   readonly state: SwarmState
   readonly downloader: Downloader
-  readonly keepers: Keepers
+  readonly keepers: Election
   readonly blocks: Blocks
   readonly coming: ComingPieces
   readonly hasRoom: (nowMs: number) => boolean
@@ -108,21 +108,27 @@ export class Picker {
     nowMs: number
   ): void {
     if (this.#exhaustedMs !== Number.NEGATIVE_INFINITY) return
-    const { state, keepers, blocks, coming, hasRoom } = this.#parts
+    const { keepers, blocks } = this.#parts
     const place = keepers.peers.indexOf(self)
     for (let looked = 0; looked < blocks.count; looked++) {
       const block = this.#cursor
-      if (blocks.ownerOf(block) === place || isSequential) {
-        const end = Math.min(state.geometry.pieceCount, (block + 1) * blocks.pieces)
-        for (let piece = block * blocks.pieces; piece < end; piece++) {
-          if (!this.#isFetchable(piece, holders, nowMs)) continue
-          if (!hasRoom(nowMs)) return
-          pieces.push(coming.take(piece, nowMs))
-        }
-      }
+      const isOurs = blocks.ownerOf(block) === place || isSequential
+      if (isOurs && !this.#takeBlock(block, pieces, holders, nowMs)) return
       this.#cursor = (block + 1) % blocks.count
     }
     this.#exhaustedMs = nowMs
+  }
+
+  /** Takes what can be fetched of the block; false when there is no room for more. */
+  #takeBlock(block: number, pieces: number[], holders: number, nowMs: number): boolean {
+    const { state, blocks, coming, hasRoom } = this.#parts
+    const end = Math.min(state.geometry.pieceCount, (block + 1) * blocks.pieces)
+    for (let piece = block * blocks.pieces; piece < end; piece++) {
+      if (!this.#isFetchable(piece, holders, nowMs)) continue
+      if (!hasRoom(nowMs)) return false
+      pieces.push(coming.take(piece, nowMs))
+    }
+    return true
   }
 
   /** A block of another keeper that nobody has and nobody said to be fetching. */

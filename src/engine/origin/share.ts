@@ -25,8 +25,8 @@ import { ORIGIN } from '../tunables.ts'
 import { Blocks } from './blocks.ts'
 import { ComingPieces } from './coming-pieces.ts'
 import { Company, type KnownPeers } from './company.ts'
-import { BEAT_MS, Keepers, MAX_KEEPERS, rankOf } from './election.ts'
-import { KeeperNews } from './keeper-news.ts'
+import { BEAT_MS, Election, MAX_KEEPERS, rankOf } from './election.ts'
+import { ElectionNews } from './election-news.ts'
 import { Picker } from './picker.ts'
 import { SelfReliance } from './self-reliance.ts'
 
@@ -35,11 +35,11 @@ export class OriginShare {
   readonly #downloader: Downloader
   readonly #budgets: readonly RateBudget[]
   readonly #company: Company
-  readonly keepers = new Keepers()
+  readonly keepers = new Election()
   readonly #fromOrigin: RecentRate
   readonly #fromPeers: RecentRate
   readonly #selfReliance: SelfReliance
-  readonly #news: KeeperNews
+  readonly #news: ElectionNews
   readonly #picker: Picker
   readonly #blocks: Blocks
   #yieldedVersion = -1
@@ -65,7 +65,7 @@ export class OriginShare {
     this.#fromPeers = new RecentRate(nowMs)
     this.#selfReliance = new SelfReliance(nowMs)
     this.#blocks = new Blocks(state.geometry, this.keepers)
-    this.#news = new KeeperNews(state, this.keepers)
+    this.#news = new ElectionNews(state, this.keepers)
     this.#company = new Company(state, peers)
     this.#coming = new ComingPieces(state, budgets)
     this.#picker = new Picker({

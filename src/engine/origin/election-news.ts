@@ -7,17 +7,17 @@ import type { PeerKey } from '../contract.ts'
 import type { Neighbour } from '../neighbour.ts'
 import type { SwarmState } from '../state.ts'
 import { ORIGIN } from '../tunables.ts'
-import { type Keepers, MAX_KEEPERS } from './election.ts'
+import { type Election, MAX_KEEPERS } from './election.ts'
 
-export class KeeperNews {
+export class ElectionNews {
   readonly #state: SwarmState
-  readonly #keepers: Keepers
+  readonly #keepers: Election
   /** Per slot: the highest beat of each keeper that this neighbour is known to know. */
   readonly #known: (Map<PeerKey, number> | undefined)[] = []
   #toldMs = Number.NEGATIVE_INFINITY
   #isNews = false
 
-  constructor(state: SwarmState, keepers: Keepers) {
+  constructor(state: SwarmState, keepers: Election) {
     this.#state = state
     this.#keepers = keepers
   }
@@ -50,16 +50,20 @@ export class KeeperNews {
     const known = this.#known[neighbour.slot]
     for (const { peer, beat } of entries) {
       if (peer === self) {
-        // What others remember of us from before a restart must not stand above what we say now.
-        if (beat > this.#keepers.beatOf(peer) && this.#keepers.has(peer))
-          this.#isNews = this.#keepers.record({ peer, beat: beat + 1 }, nowMs)
+        this.#recordOurs(peer, beat, nowMs)
         continue
       }
       if (this.#keepers.record({ peer, beat }, nowMs)) this.#isNews = true
       if (known !== undefined && beat > (known.get(peer) ?? -1)) known.set(peer, beat)
     }
-    if (known !== undefined && known.size > 4 * MAX_KEEPERS)
-      for (const peer of known.keys()) if (!this.#keepers.has(peer)) known.delete(peer)
+    if (known === undefined || known.size <= 4 * MAX_KEEPERS) return
+    for (const peer of known.keys()) if (!this.#keepers.has(peer)) known.delete(peer)
+  }
+
+  /** What others remember of us from before a restart must not stand above what we say now. */
+  #recordOurs(self: PeerKey, beat: number, nowMs: number): void {
+    if (beat <= this.#keepers.beatOf(self) || !this.#keepers.has(self)) return
+    this.#isNews = this.#keepers.record({ peer: self, beat: beat + 1 }, nowMs)
   }
 
   /** Tells each neighbour what it is not known to know, if it is time. */
