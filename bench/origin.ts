@@ -2,8 +2,10 @@
  * `node bench/origin.ts`: what an origin pays, and how long it takes, when nodes start cold at once on it,
  * beside as many curls.
  *
- *   node bench/origin.ts                      20 daemons that get the task at once, then 20 curls, one origin of 32 Mbit/s
- *   node bench/origin.ts --only get,curl      20 `swarm get` that start at once (on few cores their start takes the time)
+ *   node bench/origin.ts                      20 daemons that get the task at once, then 20 curls, one origin
+ *   of 32 Mbit/s
+ *   node bench/origin.ts --only get,curl      20 `swarm get` that start at once (on few cores their start
+ *   takes the time)
  *   node bench/origin.ts --nodes 1 --rate 0   one node beside one curl, as fast as the origin can
  *
  * All on loopback; the origin is a process of its own that paces what it sends in all and counts it. One node

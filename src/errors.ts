@@ -1,8 +1,9 @@
 /**
  * Every error that crosses the public API, by who must act on it.
  *
- * Each class carries a stable `code`; {@link ERROR_TABLE} is the one place that maps a code to an exit code and an HTTP
- * status. A corrupt piece, a timeout or a full pipeline are values in the engine and never appear here.
+ * Each class carries a stable `code`; {@link ERROR_TABLE} is the one place that maps a code to an exit code
+ * and an HTTP status. A corrupt piece, a timeout or a full pipeline are values in the engine and never appear
+ * here.
  */
 
 export type SwarmErrorCode =
@@ -65,7 +66,10 @@ export class InvalidOptionsError extends SwarmError {
   }
 }
 
-/** A manifest, link or piece list is not well-formed. `what` is the fault, `where` the field (JSON path) or byte offset. */
+/**
+ * A manifest, link or piece list is not well-formed. `what` is the fault, `where` the field (JSON path) or
+ * byte offset.
+ */
 export class InvalidManifestError extends SwarmError {
   readonly what: string
   readonly where: string
@@ -108,7 +112,10 @@ export type OriginFault =
   | 'unreachable' /** it does not answer, or only with failures, for a long time */
   | 'not_allowed' /** it leads to an address that this node may not ask */
 
-/** The content's origin cannot be used. `fault` says what is wrong; the message, what to do. Verified pieces are kept. */
+/**
+ * The content's origin cannot be used. `fault` says what is wrong; the message, what to do. Verified pieces
+ * are kept.
+ */
 export class OriginError extends SwarmError {
   readonly fault: OriginFault
 
@@ -132,7 +139,10 @@ export class StoreError extends SwarmError {
   }
 }
 
-/** What is shared or was downloaded is not on disk any more as it was hashed. It is served again when its bytes are back. */
+/**
+ * What is shared or was downloaded is not on disk any more as it was hashed. It is served again when its
+ * bytes are back.
+ */
 export class ContentChangedError extends SwarmError {
   constructor(path: string, what = 'changed since it was hashed', cause?: unknown) {
     super('unavailable', `${what}: ${path}; it is served again when its bytes are back`, { path, content: 'changed' }, cause)
@@ -155,7 +165,10 @@ export class RangeNotSatisfiableError extends SwarmError {
   }
 }
 
-/** What only a daemon says to its clients: who may ask, what contradicts its state, what it cannot do just now. */
+/**
+ * What only a daemon says to its clients: who may ask, what contradicts its state, what it cannot do just
+ * now.
+ */
 export class RequestRefusedError extends SwarmError {
   constructor(
     code: 'unauthorized' | 'forbidden' | 'conflict' | 'too_large' | 'too_many_requests' | 'unavailable',
@@ -167,7 +180,10 @@ export class RequestRefusedError extends SwarmError {
   }
 }
 
-/** Exit code for anything thrown: the table for our own errors, 130 for an abort, 70 (a bug of ours) for the rest. */
+/**
+ * Exit code for anything thrown: the table for our own errors, 130 for an abort, 70 (a bug of ours) for the
+ * rest.
+ */
 export function exitCodeOf(err: unknown): number {
   if (err instanceof SwarmError) return ERROR_TABLE[err.code].exit
   if (err instanceof Error && err.name === 'AbortError') return ERROR_TABLE.aborted.exit

@@ -1,6 +1,6 @@
 /**
- * Writes the test vectors: `node test/make-vectors.ts`. Run it only when the protocol changes on purpose; vectors.test.ts reads
- * what is committed.
+ * Writes the test vectors: `node test/make-vectors.ts`. Run it only when the protocol changes on purpose;
+ * vectors.test.ts reads what is committed.
  */
 
 import { writeFileSync } from 'node:fs'

@@ -1,5 +1,6 @@
 /**
- * What is committed in the vectors is the protocol: this reads them in both directions, independently of how they were made.
+ * What is committed in the vectors is the protocol: this reads them in both directions, independently of how
+ * they were made.
  */
 
 import assert from 'node:assert/strict'

@@ -1,5 +1,6 @@
 /**
- * `swarm token create|list|revoke`, `swarm dashboard` and `swarm url`: giving others, or a browser, a way into the daemon.
+ * `swarm token create|list|revoke`, `swarm dashboard` and `swarm url`: giving others, or a browser, a way
+ * into the daemon.
  */
 
 import { spawn } from 'node:child_process'
@@ -97,8 +98,8 @@ function describeToken({ name, scopes, roots, folders, expiresMs }: TokenView): 
 }
 
 /**
- * By a page of our own that leads there: every user of the machine sees what a browser is started with, and could be faster. Where there is
- * no browser nothing happens: the address was printed.
+ * By a page of our own that leads there: every user of the machine sees what a browser is started with, and
+ * could be faster. Where there is no browser nothing happens: the address was printed.
  */
 async function openBrowser(url: string, flags: AccessFlags): Promise<void> {
   const { stateDir } = resolveNodeOptions(defined({ stateDir: flags.stateDir }))

@@ -1,11 +1,14 @@
 /**
  * Runs the bundled command line with the code that V8 compiled for earlier runs.
  *
- * Node's own compile cache keeps what was compiled while a module loaded. Functions that were compiled when first called, most of what a short run
- * uses, are compiled anew by every process; this cache is made at a command's end and has them too (docs/PERFORMANCE.md has the gain).
+ * Node's own compile cache keeps what was compiled while a module loaded. Functions that were compiled when
+ * first called, most of what a short run uses, are compiled anew by every process; this cache is made at a
+ * command's end and has them too (docs/PERFORMANCE.md has the gain).
  *
- * One file per command in the user's cache folder, which belongs to that user alone: V8 does not check the code that it is fed. Until there is one, that
- * which the build laid beside the bundle serves (scripts/warm-code.ts). Whatever is wrong with file or folder means no cache and never an error. Called by main.ts.
+ * One file per command in the user's cache folder, which belongs to that user alone: V8 does not check the
+ * code that it is fed. Until there is one, that which the build laid beside the bundle serves
+ * (scripts/warm-code.ts). Whatever is wrong with file or folder means no cache and never an error. Called by
+ * main.ts.
  */
 
 import { createHash } from 'node:crypto'
@@ -50,7 +53,10 @@ export function runBundle<Exports>(path: string, name: string): Bundle<Exports> 
   }
 }
 
-/** What code belongs to: the V8 that runs it, and the bundle, which ends with its own hash (scripts/build-cli.ts). */
+/**
+ * What code belongs to: the V8 that runs it, and the bundle, which ends with its own hash
+ * (scripts/build-cli.ts).
+ */
 function keyOf(source: string): string {
   return `${source.slice(-HASH_DIGITS)} ${process.version} ${process.versions.v8} ${process.arch}`
 }
@@ -60,7 +66,10 @@ function sealOf(key: string, code: Uint8Array): Buffer {
   return createHash('sha256').update(key).update(code).digest()
 }
 
-/** `$XDG_CACHE_HOME/swarm`, else `~/.cache/swarm` (XDG Base Directory Specification 0.8); `%LOCALAPPDATA%\\swarm\\cache` on Windows. */
+/**
+ * `$XDG_CACHE_HOME/swarm`, else `~/.cache/swarm` (XDG Base Directory Specification 0.8);
+ * `%LOCALAPPDATA%\\swarm\\cache` on Windows.
+ */
 function cacheFolder(): string | undefined {
   const { XDG_CACHE_HOME: xdg, LOCALAPPDATA: local } = process.env
   if (process.platform !== 'win32' && xdg !== undefined && isAbsolute(xdg)) return join(xdg, 'swarm')
@@ -72,7 +81,9 @@ function cacheFolder(): string | undefined {
   }
 }
 
-/** The code; undefined when it does not belong to the bundle, is damaged, or could be somebody else's work. */
+/**
+ * The code; undefined when it does not belong to the bundle, is damaged, or could be somebody else's work.
+ */
 function readCode(file: string, key: string): Buffer | undefined {
   try {
     const { uid, mode } = statSync(dirname(file))

@@ -1,5 +1,6 @@
 /**
- * `swarm create <path or url>`: hash a file, a folder, or what a URL gives, and write the manifest, without serving anything.
+ * `swarm create <path or url>`: hash a file, a folder, or what a URL gives, and write the manifest, without
+ * serving anything.
  */
 
 import { resolve } from 'node:path'

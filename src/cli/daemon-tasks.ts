@@ -1,7 +1,9 @@
 /**
- * `swarm get` and `swarm seed` through a running daemon: the same words, events and exit codes as with a node of one's own.
+ * `swarm get` and `swarm seed` through a running daemon: the same words, events and exit codes as with a node
+ * of one's own.
  *
- * What differs: an interrupt leaves the task to the daemon, which goes on; and nobody need stay to serve. Callers: get, seed.
+ * What differs: an interrupt leaves the task to the daemon, which goes on; and nobody need stay to serve.
+ * Callers: get, seed.
  */
 
 import { resolve, sep } from 'node:path'
@@ -118,7 +120,10 @@ export async function seedThroughDaemon(
   return 0
 }
 
-/** Shows how far the daemon is with hashing `path` while `work` waits for it. Where there is no stream of events, nothing is shown. */
+/**
+ * Shows how far the daemon is with hashing `path` while `work` waits for it. Where there is no stream of
+ * events, nothing is shown.
+ */
 async function showHashing<T>(client: DaemonClient, path: string, ui: Ui, work: () => Promise<T>): Promise<T> {
   const over = new AbortController()
   const show = byteProgress(ui, 'hashing', `hashing ${path}`)
@@ -180,7 +185,10 @@ async function untilComplete(
   }
 }
 
-/** The daemon's task failed because its origins refused: gives it the URL that the user's command knows. False when there is none. */
+/**
+ * The daemon's task failed because its origins refused: gives it the URL that the user's command knows. False
+ * when there is none.
+ */
 async function refreshOrigin(client: DaemonClient, task: Task, freshUrl: FreshUrl | undefined, ui: Ui): Promise<boolean> {
   const { error } = task
   if (freshUrl === undefined || error?.code !== 'origin_failed' || error.details.fault !== 'refused') return false

@@ -1,7 +1,8 @@
 /**
  * `swarm daemon`: a node with an HTTP API, a range gateway and a dashboard, until stopped.
  *
- * Logs are JSON lines on stderr (on a terminal only warnings, unless a level is asked for). A clean stop exits with 0.
+ * Logs are JSON lines on stderr (on a terminal only warnings, unless a level is asked for). A clean stop
+ * exits with 0.
  */
 
 import { access } from 'node:fs/promises'
@@ -20,7 +21,8 @@ import type { Ui } from './ui.ts'
 export type DaemonFlags = Readonly<Record<string, unknown>>
 
 export async function daemon(flags: DaemonFlags, ui: Ui): Promise<number> {
-  // Nothing that the daemon writes is for others; its group is for the operator to choose. State is closed to the group as well.
+  // Nothing that the daemon writes is for others; its group is for the operator to choose. State is closed to
+  // the group as well.
   process.umask(process.umask() | 0o027)
   using interrupt = interruptible(ui)
   const { signal } = interrupt

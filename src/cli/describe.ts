@@ -1,5 +1,6 @@
 /**
- * What every command reports about a content, under the same words and JSON names. Callers: create, info, verify, seed, get.
+ * What every command reports about a content, under the same words and JSON names. Callers: create, info,
+ * verify, seed, get.
  */
 
 import type { Manifest } from '../content/manifest.ts'

@@ -1,7 +1,9 @@
 /**
- * `swarm get <source>`: fetch, put in place, say what was done, and go on serving while somebody still draws on us.
+ * `swarm get <source>`: fetch, put in place, say what was done, and go on serving while somebody still draws
+ * on us.
  *
- * An interrupted download exits with 130 and keeps what was verified; an interrupt after completion is a clean end.
+ * An interrupted download exits with 130 and keeps what was verified; an interrupt after completion is a
+ * clean end.
  */
 
 import { isLink, parseLink } from '../content/link.ts'
@@ -42,7 +44,10 @@ export interface GetFlags extends NodeFlags, DaemonClientFlags {
   linger: boolean
 }
 
-/** After completion we stay while neighbours still miss pieces: until nobody drew on us for this long, and no longer than the bound. */
+/**
+ * After completion we stay while neighbours still miss pieces: until nobody drew on us for this long, and no
+ * longer than the bound.
+ */
 const LINGER = { idleMs: 5_000, maxMs: 10 * 60_000 }
 
 export async function get(source: string, flags: GetFlags, ui: Ui): Promise<number> {

@@ -1,11 +1,15 @@
 /**
- * Progress of a job that reads bytes: hashing before seeding, checking against a manifest. Callers: create, seed, get, verify.
+ * Progress of a job that reads bytes: hashing before seeding, checking against a manifest. Callers: create,
+ * seed, get, verify.
  */
 
 import { formatBytes, formatDuration, formatRate } from '../util/sizes.ts'
 import { bar, type Ui } from './ui.ts'
 
-/** A handler of "done bytes of total" that shows rate and time left under `label`; `phase` is its name in JSON. */
+/**
+ * A handler of "done bytes of total" that shows rate and time left under `label`; `phase` is its name in
+ * JSON.
+ */
 export function byteProgress(ui: Ui, phase: string, label: string): (done: number, total: number) => void {
   const startedMs = performance.now()
   return (done, total) => {

@@ -1,5 +1,6 @@
 /**
- * `swarm info <manifest|url|link>`: show what a manifest or link says, after checking it. Needs no network but for a URL.
+ * `swarm info <manifest|url|link>`: show what a manifest or link says, after checking it. Needs no network
+ * but for a URL.
  */
 
 import { formatLink, isLink, parseLink } from '../content/link.ts'

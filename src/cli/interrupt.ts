@@ -1,6 +1,6 @@
 /**
- * Ctrl-C and SIGTERM: the first asks a command to stop cleanly (its signal aborts), the second ends the process now with 130.
- * Callers: every command that runs for longer than a moment.
+ * Ctrl-C and SIGTERM: the first asks a command to stop cleanly (its signal aborts), the second ends the
+ * process now with 130. Callers: every command that runs for longer than a moment.
  */
 
 import type { Ui } from './ui.ts'

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * The `swarm` command: checks the Node version, turns on caches of compiled code, and hands over to the bundle, or to the sources in a checkout.
- * Imports nothing before the check, so that an old Node gets one clear line instead of a syntax error.
+ * The `swarm` command: checks the Node version, turns on caches of compiled code, and hands over to the
+ * bundle, or to the sources in a checkout. Imports nothing before the check, so that an old Node gets one
+ * clear line instead of a syntax error.
  */
 
 export {}
@@ -23,8 +24,9 @@ if (major < OLDEST_MAJOR || (major === OLDEST_MAJOR && minor < OLDEST_MINOR)) {
 // For what stays a package of its own; the bundle has its own cache.
 const { enableCompileCache } = await import('node:module')
 enableCompileCache()
-// V8 lets the space for new objects grow to 64 MiB and seldom shrinks it: a seeder idle with 50 neighbours came to hold 290 MB, of which 25 were in
-// use. As small as it is now it costs nothing measurable; from the very start it would (a get of 1 MiB takes 8 % longer).
+// V8 lets the space for new objects grow to 64 MiB and seldom shrinks it: a seeder idle with 50 neighbours
+// came to hold 290 MB, of which 25 were in use. As small as it is now it costs nothing measurable; from the
+// very start it would (a get of 1 MiB takes 8 % longer).
 const { setFlagsFromString } = await import('node:v8')
 if (major <= NEWEST_TRIED_MAJOR) setTimeout(() => setFlagsFromString('--semi-space-growth-factor=1'), 300).unref()
 const [command = ''] = process.argv.slice(2)
@@ -36,7 +38,8 @@ if (code === 0 && bundle !== undefined) {
   if (major <= NEWEST_TRIED_MAJOR) setFlagsFromString('--semi-space-growth-factor=2')
   bundle.keepCode()
 }
-// Everything is stopped and written; timers that libp2p leaves behind would hold the process for another second.
+// Everything is stopped and written; timers that libp2p leaves behind would hold the process for another
+// second.
 for (const stream of [process.stdout, process.stderr]) await new Promise(resolve => stream.write('', resolve))
 process.exit(code)
 

@@ -91,7 +91,9 @@ export function dropUnset(env: NodeJS.ProcessEnv, isDaemon: boolean): void {
   }
 }
 
-/** What commander read of an option: camel case, and `no-x` as `x: false`. Undefined when it was not given. */
+/**
+ * What commander read of an option: camel case, and `no-x` as `x: false`. Undefined when it was not given.
+ */
 export function flagValue(flags: object, name: string): unknown {
   const isNegative = name.startsWith('no-')
   const key = (isNegative ? name.slice(3) : name).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())

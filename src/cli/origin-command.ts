@@ -1,5 +1,6 @@
 /**
- * `--origin-command`: asks a program of the user's for a fresh URL when an origin refuses the old one (presigned URLs expire).
+ * `--origin-command`: asks a program of the user's for a fresh URL when an origin refuses the old one
+ * (presigned URLs expire).
  */
 
 import { exec } from 'node:child_process'
@@ -7,7 +8,9 @@ import { exec } from 'node:child_process'
 const TIMEOUT_MS = 30_000
 const MAX_OUTPUT_BYTES = 64 * 1024
 
-/** Runs `command` by the shell; its first line of output is the new URL, an empty one says that there is none. */
+/**
+ * Runs `command` by the shell; its first line of output is the new URL, an empty one says that there is none.
+ */
 export function freshUrlBy(command: string, signal: AbortSignal): (url: string, why: string) => Promise<string | undefined> {
   return (url, why) =>
     new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 /**
- * The command line: runs one, and turns what a command throws into a message and an exit code. Caller: main.ts.
+ * The command line: runs one, and turns what a command throws into a message and an exit code. Caller:
+ * main.ts.
  */
 
 import { readFileSync } from 'node:fs'
@@ -69,7 +70,10 @@ function makeUi(flags: CommonFlags): Ui {
   })
 }
 
-/** Commander has said what is wrong (or shown help); this adds the code, and the JSON line where that is the language. */
+/**
+ * Commander has said what is wrong (or shown help); this adds the code, and the JSON line where that is the
+ * language.
+ */
 function reportUsage(err: CommanderError, ui: Ui): number {
   if (err.exitCode === 0) return 0
   const { exit } = ERROR_TABLE.invalid_options

@@ -1,6 +1,7 @@
 /**
- * `swarm push <file> --to <daemon>`: brings a file to a daemon, which seeds it. Only what is not there yet travels: a push that was cut
- * off goes on, a file that has grown since sends its new end, a content that is known sends nothing.
+ * `swarm push <file> --to <daemon>`: brings a file to a daemon, which seeds it. Only what is not there yet
+ * travels: a push that was cut off goes on, a file that has grown since sends its new end, a content that is
+ * known sends nothing.
  *
  * The file is hashed first, so that the root tells all this; the daemon hashes what it got and compares.
  */
@@ -37,8 +38,9 @@ const PART_BYTES = 8 * 1024 * 1024
 const MAX_PARTS = 10_000
 const PARTS_AT_ONCE = 3
 /**
- * A part is tried this often, later each time, before the push gives up; pushing again goes on from there. Three quarters of a minute
- * together: a daemon that was killed needs 15 s to be back on a machine that is busy.
+ * A part is tried this often, later each time, before the push gives up; pushing again goes on from there.
+ * Three quarters of a minute together: a daemon that was killed needs 15 s to be back on a machine that is
+ * busy.
  */
 const TRIES = 10
 const FIRST_RETRY_MS = 500
@@ -155,7 +157,10 @@ export function commonPrefix(earlier: Manifest, later: Manifest): number {
   return Math.min(same * later.pieceLength, earlier.length, later.length)
 }
 
-/** Parts of the content: one for what can be copied, then equal ones. The same content gives the same parts, so that a push can go on. */
+/**
+ * Parts of the content: one for what can be copied, then equal ones. The same content gives the same parts,
+ * so that a push can go on.
+ */
 export function plan(length: number, common: number): Range[] {
   const ranges: Range[] = []
   if (common > 0) ranges.push({ part: 1, start: 0, end: common })

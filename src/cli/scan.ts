@@ -1,5 +1,6 @@
 /**
- * `swarm scan`: has the daemon look through its folders for files beside their manifests. Exits with 1 when something there is not intact.
+ * `swarm scan`: has the daemon look through its folders for files beside their manifests. Exits with 1 when
+ * something there is not intact.
  */
 
 import type { CommonFlags } from './options.ts'

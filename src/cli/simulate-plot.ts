@@ -1,4 +1,7 @@
-/** Draws a simulation as SVG with echarts on the server side: completion, copies and uplink use over time, with the bound. */
+/**
+ * Draws a simulation as SVG with echarts on the server side: completion, copies and uplink use over time,
+ * with the bound.
+ */
 
 import * as echarts from 'echarts'
 import type { SimulationResult } from '../sim/run.ts'

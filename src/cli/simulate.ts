@@ -1,5 +1,6 @@
 /**
- * `swarm simulate`: real engines over a modelled network in virtual time; what came of it, beside the bound that no schedule beats.
+ * `swarm simulate`: real engines over a modelled network in virtual time; what came of it, beside the bound
+ * that no schedule beats.
  *
  * A failure prints the command that repeats it and exits with 70: it is a bug of ours.
  */

@@ -1,6 +1,7 @@
 /**
- * `SWARM_START_FILE`: a node that is loaded waits until this file exists, so that a fleet can begin at one moment, whatever its
- * processes cost to start (benchmarks, roll-outs). Without the variable nothing waits. Caller: get.ts.
+ * `SWARM_START_FILE`: a node that is loaded waits until this file exists, so that a fleet can begin at one
+ * moment, whatever its processes cost to start (benchmarks, roll-outs). Without the variable nothing waits.
+ * Caller: get.ts.
  */
 
 import { existsSync } from 'node:fs'
@@ -9,8 +10,9 @@ import type { SwarmNode } from '../node/types.ts'
 import type { Ui } from './ui.ts'
 
 /**
- * Polled, not watched: a file that another container or machine makes on a shared folder raises no event here. And polled without promises: those
- * of `access`, rejected fifty times a second, took 32 waiting nodes 0.9 of a core.
+ * Polled, not watched: a file that another container or machine makes on a shared folder raises no event
+ * here. And polled without promises: those of `access`, rejected fifty times a second, took 32 waiting nodes
+ * 0.9 of a core.
  */
 const INTERVAL_MS = 20
 

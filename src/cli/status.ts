@@ -1,5 +1,6 @@
 /**
- * `swarm status`: what the daemon does. On a terminal it is redrawn every second until stopped; elsewhere, or with `--once`, it is said once.
+ * `swarm status`: what the daemon does. On a terminal it is redrawn every second until stopped; elsewhere, or
+ * with `--once`, it is said once.
  */
 
 import type { DaemonClient } from '../api/client/client.ts'

@@ -1,5 +1,6 @@
 /**
- * `swarm task <action> <task>`: what an operator does with one task of the daemon. The task is named by its id or root, or the beginning of one, or its name.
+ * `swarm task <action> <task>`: what an operator does with one task of the daemon. The task is named by its
+ * id or root, or the beginning of one, or its name.
  */
 
 import type { DaemonClient } from '../api/client/client.ts'

@@ -1,6 +1,6 @@
 /**
- * How a transfer looks on a terminal and in JSON: progress while it runs, and who gave and took what when it ends.
- * Callers: seed, get. The JSON names are documented in docs/CLI.md.
+ * How a transfer looks on a terminal and in JSON: progress while it runs, and who gave and took what when it
+ * ends. Callers: seed, get. The JSON names are documented in docs/CLI.md.
  */
 
 import type { PeerSnapshot, Transfer, TransferSnapshot } from '../node/types.ts'
@@ -93,8 +93,10 @@ function reportPeers(ui: Ui, word: string, peers: readonly PeerSnapshot[], bytes
   if (rows.length > PEERS_SHOWN) ui.result(`${word.padEnd(9)} … and ${rows.length - PEERS_SHOWN} more`)
 }
 
-/** Passes on what happens to a transfer: warnings always, comings and goings of peers with `--verbose` or `--json`,
- * each verified piece with both. */
+/**
+ * Passes on what happens to a transfer: warnings always, comings and goings of peers with `--verbose` or
+ * `--json`, each verified piece with both.
+ */
 export function followEvents(ui: Ui, transfer: Transfer): void {
   transfer.on('warning', warning => {
     ui.event('warning', warning)

@@ -1,9 +1,11 @@
 /**
- * What a command says and where: results on stdout, remarks and progress on stderr, or with `--json` one object per line on stdout.
+ * What a command says and where: results on stdout, remarks and progress on stderr, or with `--json` one
+ * object per line on stdout.
  *
- * Invariants: in JSON mode nothing but JSON reaches stdout and nothing at all reaches stderr; `--quiet` leaves one line per result
- * and the errors; live lines are drawn only on a terminal, never interleave with other output, and are gone when the command ends.
- * Every text that may come from outside (names, peers' reasons) loses its control characters here. Callers: every command.
+ * Invariants: in JSON mode nothing but JSON reaches stdout and nothing at all reaches stderr; `--quiet`
+ * leaves one line per result and the errors; live lines are drawn only on a terminal, never interleave with
+ * other output, and are gone when the command ends. Every text that may come from outside (names, peers'
+ * reasons) loses its control characters here. Callers: every command.
  */
 
 export interface UiOptions {
@@ -26,7 +28,9 @@ const TTY_INTERVAL_MS = 100
 const PLAIN_INTERVAL_MS = 5000
 const JSON_INTERVAL_MS = 1000
 
-/** Text without control characters (escape sequences in a hostile name would otherwise reach the terminal). */
+/**
+ * Text without control characters (escape sequences in a hostile name would otherwise reach the terminal).
+ */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is being removed
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
@@ -91,9 +95,9 @@ export class Ui {
   }
 
   /**
-   * Where a running job stands: redrawn in place on a terminal (10/s at most), a line every 5 s elsewhere, an event `progress` every
-   * second with `--json`. The callbacks run only when something is due. `final` always gets through (but is not drawn on a terminal,
-   * where the result that follows says it better).
+   * Where a running job stands: redrawn in place on a terminal (10/s at most), a line every 5 s elsewhere, an
+   * event `progress` every second with `--json`. The callbacks run only when something is due. `final` always
+   * gets through (but is not drawn on a terminal, where the result that follows says it better).
    */
   progress(lines: () => readonly string[], fields: () => object, final = false): void {
     const { json, quiet, stderr, nowMs } = this.#options
@@ -124,7 +128,8 @@ export class Ui {
   #draw(lines: readonly string[]): void {
     const { stderr } = this.#options
     if (stderr.isTTY !== true || (this.#drawn === 0 && lines.length === 0)) return
-    // Back to the first live line, clear to the end of the screen, write without wrapping (the terminal clips), wrap again.
+    // Back to the first live line, clear to the end of the screen, write without wrapping (the terminal
+    // clips), wrap again.
     const up = this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : ''
     stderr.write(`${up}\r\x1b[J${lines.length > 0 ? `\x1b[?7l${lines.map(printable).join('\n')}\x1b[?7h` : ''}`)
     this.#live = lines

@@ -1,8 +1,10 @@
 /**
- * Whether a command works through the daemon, and which one: the running one of this state folder, or the one of `--daemon`.
+ * Whether a command works through the daemon, and which one: the running one of this state folder, or the one
+ * of `--daemon`.
  *
- * Options that shape a node (addresses, discovery, encryption) have no meaning for a node that runs already, so giving one on the command line means a
- * node of one's own, as `--no-daemon` does; in the environment, where they are for whoever starts a node, they do not. Callers: get, seed, status, scan.
+ * Options that shape a node (addresses, discovery, encryption) have no meaning for a node that runs already,
+ * so giving one on the command line means a node of one's own, as `--no-daemon` does; in the environment,
+ * where they are for whoever starts a node, they do not. Callers: get, seed, status, scan.
  */
 
 import { readFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * `swarm verify <manifest> [path]`: check a file or folder against a manifest and say which pieces and files are bad.
- * Ends with 0 when all is well and 1 when anything is missing or damaged.
+ * `swarm verify <manifest> [path]`: check a file or folder against a manifest and say which pieces and files
+ * are bad. Ends with 0 when all is well and 1 when anything is missing or damaged.
  */
 
 import { readManifest, verifyContent } from '../node/manifests.ts'

@@ -1,9 +1,9 @@
 /**
  * Where a root lives in the DHT: CIDv1(raw, sha2-256("swarm:" + root in hex)).
  *
- * SHA-256, because the DHT silently loses keys of any other hash; a hash of the root rather than the root, so that who walks the
- * DHT does not learn what to fetch. Called by the DHT router. Pure: the SHA-256 is plain JavaScript, run once per announcement or
- * look-up.
+ * SHA-256, because the DHT silently loses keys of any other hash; a hash of the root rather than the root, so
+ * that who walks the DHT does not learn what to fetch. Called by the DHT router. Pure: the SHA-256 is plain
+ * JavaScript, run once per announcement or look-up.
  */
 
 import { sha256 } from '@noble/hashes/sha2.js'

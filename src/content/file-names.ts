@@ -1,9 +1,10 @@
 /**
  * Which names a manifest may carry: relative, `/`-separated, harmless on every system that we write to.
  *
- * Names are kept byte for byte as they were given (NFC or NFD alike). Two names that some file system would take for one (they
- * differ only in case, in Unicode normalisation, or in dots and spaces at the end) cannot stand in one manifest. Called by the
- * manifest, link and piece-list parsers on what others wrote, and by import on what we are about to share.
+ * Names are kept byte for byte as they were given (NFC or NFD alike). Two names that some file system would
+ * take for one (they differ only in case, in Unicode normalisation, or in dots and spaces at the end) cannot
+ * stand in one manifest. Called by the manifest, link and piece-list parsers on what others wrote, and by
+ * import on what we are about to share.
  */
 
 import { InvalidManifestError } from '../errors.ts'
@@ -30,10 +31,14 @@ function hasControlCharacter(name: string): boolean {
   return false
 }
 
-/** Names that nothing below but their length and the list of devices could object to: nearly all there are. */
+/**
+ * Names that nothing below but their length and the list of devices could object to: nearly all there are.
+ */
 const PLAIN = /^[\w-](?:[\w .-]*[\w-])?$/
 
-/** What file systems that ignore case, normalisation, and dots and spaces at the end make of one component. */
+/**
+ * What file systems that ignore case, normalisation, and dots and spaces at the end make of one component.
+ */
 function foldName(name: string): string {
   if (PLAIN.test(name)) return name.toUpperCase()
   return name.normalize('NFC').toLowerCase().toUpperCase().normalize('NFC').replace(TRAILING_DOTS_AND_SPACES, '')
@@ -59,7 +64,10 @@ function deviceFault(name: string): string | undefined {
   return WINDOWS_DEVICE.test(name) ? `name ${JSON.stringify(name)} is reserved on Windows` : undefined
 }
 
-/** Throws `InvalidManifestError` unless `name` is a single safe path component. `where` names the field in the error. */
+/**
+ * Throws `InvalidManifestError` unless `name` is a single safe path component. `where` names the field in the
+ * error.
+ */
 export function checkFileName(name: string, where: string): void {
   // Long garbage is refused before the finer rules look at it, and never repeated in a message.
   const fault = name.length > MAX_NAME_BYTES ? `name is longer than ${MAX_NAME_BYTES} bytes` : nameFault(name)
@@ -67,8 +75,9 @@ export function checkFileName(name: string, where: string): void {
 }
 
 /**
- * Throws `InvalidManifestError` when a path is absolute, too long or has an unsafe component, when two paths are the same to some file
- * system, when one path is both a file and a folder, or when there are too many folders. `where(i)` names the i-th path in the error.
+ * Throws `InvalidManifestError` when a path is absolute, too long or has an unsafe component, when two paths
+ * are the same to some file system, when one path is both a file and a folder, or when there are too many
+ * folders. `where(i)` names the i-th path in the error.
  */
 export function checkFilePaths(paths: readonly string[], where: (index: number) => string): void {
   const tree = new NameTree()
@@ -97,8 +106,8 @@ interface Entry {
 }
 
 /**
- * The names of a tree, to find those that clash. Folders are numbers and entries one map, so that a million files cost a second or two and
- * a hostile list of long paths no more than its bytes.
+ * The names of a tree, to find those that clash. Folders are numbers and entries one map, so that a million
+ * files cost a second or two and a hostile list of long paths no more than its bytes.
  */
 class NameTree {
   /** By number of the folder and folded name. */

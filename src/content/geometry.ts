@@ -1,7 +1,8 @@
 /**
  * How a content of `length` bytes divides into pieces: the arithmetic between sizes, pieces and byte ranges.
  *
- * Pure. Every piece is `pieceLength` bytes but the last, which is 1..pieceLength. An empty content has no piece.
+ * Pure. Every piece is `pieceLength` bytes but the last, which is 1..pieceLength. An empty content has no
+ * piece.
  */
 
 /** Smallest and default piece length, in bytes. */
@@ -14,18 +15,25 @@ export const MAX_PIECE_COUNT = 1 << 20
 /** Longest content: 16 TiB. */
 export const MAX_CONTENT_LENGTH = MAX_PIECE_LENGTH * MAX_PIECE_COUNT
 /**
- * More pieces than this bring little: with 512 a thousand nodes need 1.02 of the time of endlessly many (docs/SCHEDULING.md), while each piece costs
- * messages, reads and writes (1 GiB from one to one: 4.5 s in pieces of 256 KiB, 2.9 s in pieces of 1 MiB).
+ * More pieces than this bring little: with 512 a thousand nodes need 1.02 of the time of endlessly many
+ * (docs/SCHEDULING.md), while each piece costs messages, reads and writes (1 GiB from one to one: 4.5 s in
+ * pieces of 256 KiB, 2.9 s in pieces of 1 MiB).
  */
 const SUFFICIENT_PIECE_COUNT = 512
-/** Longest piece that is worth it: beyond it the gain is small, and every transfer at work needs one in memory. */
+/**
+ * Longest piece that is worth it: beyond it the gain is small, and every transfer at work needs one in
+ * memory.
+ */
 const FAST_PIECE_LENGTH = 1024 * 1024
-/** Above this many pieces the default piece length doubles all the same, so that a bitfield stays within 2 KiB. */
+/**
+ * Above this many pieces the default piece length doubles all the same, so that a bitfield stays within 2
+ * KiB.
+ */
 const COMFORTABLE_PIECE_COUNT = 16_384
 
 /**
- * The default piece length for a content of `length` bytes: 256 KiB, doubled until there are at most 512 pieces or one has 1 MiB, and further until
- * there are at most 16,384 pieces.
+ * The default piece length for a content of `length` bytes: 256 KiB, doubled until there are at most 512
+ * pieces or one has 1 MiB, and further until there are at most 16,384 pieces.
  */
 export function defaultPieceLength(length: number): number {
   let pieceLength = DEFAULT_PIECE_LENGTH
@@ -74,7 +82,9 @@ export class Geometry {
     return piece * this.pieceLength
   }
 
-  /** First and last piece (inclusive) that hold bytes of [start, end), or undefined when the range is empty. */
+  /**
+   * First and last piece (inclusive) that hold bytes of [start, end), or undefined when the range is empty.
+   */
   piecesOfRange(start: number, end: number): { first: number; last: number } | undefined {
     if (end <= start) return undefined
     return { first: Math.floor(start / this.pieceLength), last: Math.floor((end - 1) / this.pieceLength) }

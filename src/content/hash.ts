@@ -1,7 +1,8 @@
 /**
  * What the content code asks of a hash: BLAKE3-256, handed in from outside (store/hasher.ts loads it).
  *
- * Pure: the native module and its fallback are loaded outside, so that manifests, links and lists stay free of I/O.
+ * Pure: the native module and its fallback are loaded outside, so that manifests, links and lists stay free
+ * of I/O.
  */
 
 /** BLAKE3 with 32 bytes of output, unkeyed. The result is a buffer of its own. */

@@ -1,5 +1,6 @@
 /**
- * Hints that manifests and links carry: where peers were, which HTTP(S) URLs hold the content. They steer, they prove nothing.
+ * Hints that manifests and links carry: where peers were, which HTTP(S) URLs hold the content. They steer,
+ * they prove nothing.
  */
 
 import { InvalidManifestError } from '../errors.ts'
@@ -14,7 +15,10 @@ export const MAX_PEER_HINT_BYTES = 256
 /** Longest origin, in UTF-8 bytes; presigned URLs are long. */
 export const MAX_ORIGIN_BYTES = 4096
 
-/** A multiaddr in text form that ends in a peer id; whether its protocols can be dialled is for the network to say. */
+/**
+ * A multiaddr in text form that ends in a peer id; whether its protocols can be dialled is for the network to
+ * say.
+ */
 const PEER_HINT = /^(?:\/[\x21-\x2e\x30-\x7e]+)*\/p2p\/[1-9A-Za-z]+$/
 
 /** Throws `InvalidManifestError` unless `hint` looks like `/…/p2p/<peer id>` and is short. */

@@ -3,8 +3,8 @@
  *
  *   swarm:<64 lower-case hex digits>[?name=..&length=..&peer=<multiaddr>&peer=..&origin=<url>]
  *
- * Values are percent-encoded UTF-8 (`+` stands for itself). Unknown keys are ignored. Only the root is trusted; the rest are
- * hints.
+ * Values are percent-encoded UTF-8 (`+` stands for itself). Unknown keys are ignored. Only the root is
+ * trusted; the rest are hints.
  */
 
 import { InvalidManifestError } from '../errors.ts'

@@ -1,8 +1,9 @@
 /**
  * What a manifest says: reading it from untrusted text, writing it, and agreeing with its root.
  *
- * A manifest is self-contained: with it and one peer's address the content can be fetched and every byte of it checked. A parsed
- * manifest holds what its root vouches for; only `name`, `peers` and `origins` are hints that anyone could have changed.
+ * A manifest is self-contained: with it and one peer's address the content can be fetched and every byte of
+ * it checked. A parsed manifest holds what its root vouches for; only `name`, `peers` and `origins` are hints
+ * that anyone could have changed.
  */
 
 import { InvalidManifestError } from '../errors.ts'
@@ -39,8 +40,8 @@ export interface Manifest {
 }
 
 /**
- * The manifest of a content whose pieces are hashed; computes the root. Throws `InvalidManifestError` for a tree that cannot be
- * shared.
+ * The manifest of a content whose pieces are hashed; computes the root. Throws `InvalidManifestError` for a
+ * tree that cannot be shared.
  */
 export function createManifest(content: PieceList & Pick<Manifest, 'name' | 'peers' | 'origins'>, hash: HashFunction): Manifest {
   checkFileName(content.name, 'name')
@@ -57,8 +58,8 @@ export function createManifest(content: PieceList & Pick<Manifest, 'name' | 'pee
 }
 
 /**
- * Reads a manifest that somebody else wrote. Unknown fields are ignored, so that later versions can add hints.
- * Throws `InvalidManifestError` saying what is wrong and where, and nothing else.
+ * Reads a manifest that somebody else wrote. Unknown fields are ignored, so that later versions can add
+ * hints. Throws `InvalidManifestError` saying what is wrong and where, and nothing else.
  */
 export function parseManifest(source: string | Uint8Array, hash: HashFunction): Manifest {
   if ((typeof source === 'string' ? source.length : source.byteLength) > MAX_MANIFEST_BYTES) {
@@ -90,7 +91,10 @@ export function parseManifest(source: string | Uint8Array, hash: HashFunction): 
   return manifest
 }
 
-/** The manifest as readable JSON, one piece and one file a line. {@link parseManifest} reads it back to an equal value. */
+/**
+ * The manifest as readable JSON, one piece and one file a line. {@link parseManifest} reads it back to an
+ * equal value.
+ */
 export function formatManifest(manifest: Manifest): string {
   const fields = [
     '"swarm": 1',
@@ -122,13 +126,16 @@ function formatFile(file: ManifestFile): string {
 }
 
 /**
- * Most values that a manifest within our bounds can need: every piece, three fields per file, and some room for hints and fields
- * unknown to us.
+ * Most values that a manifest within our bounds can need: every piece, three fields per file, and some room
+ * for hints and fields unknown to us.
  */
 const MAX_JSON_VALUES = MAX_PIECE_COUNT + 3 * MAX_FILES + 10_000
 const MAX_JSON_DEPTH = 16
 
-/** JSON of an object. Bounded before it is built, since a few MB of brackets can otherwise cost GBs of objects. */
+/**
+ * JSON of an object. Bounded before it is built, since a few MB of brackets can otherwise cost GBs of
+ * objects.
+ */
 function parseJson(text: string): Record<string, unknown> {
   let values = 0
   let depth = 0

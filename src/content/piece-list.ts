@@ -1,12 +1,16 @@
 /**
- * The piece list: the canonical bytes whose BLAKE3 is the root of a content, and what a link fetches from peers.
+ * The piece list: the canonical bytes whose BLAKE3 is the root of a content, and what a link fetches from
+ * peers.
  *
  * Layout (integers big-endian):
- *   "swarm/piece-list/1\n" | u8 kind (0 file, 1 folder) | u64 length | u32 piece length | u32 piece count | 32 bytes per piece
- *   folder only: u32 file count | per file: u16 path bytes | path (UTF-8) | u64 length | u8 flags (bit 0: executable)
+ *   "swarm/piece-list/1\n" | u8 kind (0 file, 1 folder) | u64 length | u32 piece length | u32 piece count |
+ *   32 bytes per piece
+ *   folder only: u32 file count | per file: u16 path bytes | path (UTF-8) | u64 length | u8 flags (bit 0:
+ *   executable)
  *
- * There is exactly one encoding of a list and the parser takes no other. The root covers a folder's paths, lengths and modes; a
- * single file's name is not covered, so that equal bytes are one swarm whatever they are called.
+ * There is exactly one encoding of a list and the parser takes no other. The root covers a folder's paths,
+ * lengths and modes; a single file's name is not covered, so that equal bytes are one swarm whatever they are
+ * called.
  */
 
 import { InvalidManifestError } from '../errors.ts'
@@ -18,14 +22,14 @@ import { HASH_BYTES, type HashFunction } from './hash.ts'
 /** Most files in a folder. */
 export const MAX_FILES = 1_000_000
 /**
- * Longest encoded list, in bytes: 32 MiB of hashes and 64 MiB of file table. A folder that needs more is refused when it is
- * shared.
+ * Longest encoded list, in bytes: 32 MiB of hashes and 64 MiB of file table. A folder that needs more is
+ * refused when it is shared.
  */
 export const MAX_PIECE_LIST_BYTES = 96 * 1024 * 1024
 
 /**
- * One file of a folder. `path` is relative, `/`-separated and cannot escape the target folder; its Unicode form is kept as it was
- * given.
+ * One file of a folder. `path` is relative, `/`-separated and cannot escape the target folder; its Unicode
+ * form is kept as it was given.
  */
 export interface ManifestFile {
   path: string
@@ -88,7 +92,10 @@ function encodeFiles(files: readonly ManifestFile[]): Uint8Array {
   return table
 }
 
-/** Reads a list that somebody else wrote. Throws `InvalidManifestError`; the caller compares {@link rootOf} with the root. */
+/**
+ * Reads a list that somebody else wrote. Throws `InvalidManifestError`; the caller compares {@link rootOf}
+ * with the root.
+ */
 export function parsePieceList(bytes: Uint8Array): PieceList {
   if (bytes.byteLength > MAX_PIECE_LIST_BYTES) throw fault(`longer than ${MAX_PIECE_LIST_BYTES} bytes`, 0)
   if (bytes.byteLength < FIXED_BYTES) throw fault('truncated', bytes.byteLength)
@@ -142,7 +149,9 @@ function readLength(view: DataView, offset: number): number {
   return Number(length)
 }
 
-/** Throws `InvalidManifestError` when sizes, counts, file lengths or names do not agree or are out of bounds. */
+/**
+ * Throws `InvalidManifestError` when sizes, counts, file lengths or names do not agree or are out of bounds.
+ */
 export function checkPieceList(list: PieceList): void {
   const { length, pieceLength, hashes, files } = list
   if (!Number.isSafeInteger(length) || length < 0 || length > MAX_CONTENT_LENGTH) {

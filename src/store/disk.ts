@@ -1,9 +1,9 @@
 /**
- * The few file system calls that the stores are made of, on raw descriptors: positional, complete (short reads and writes are
- * continued) and failing with a `StoreError` that names the path and the errno.
+ * The few file system calls that the stores are made of, on raw descriptors: positional, complete (short
+ * reads and writes are continued) and failing with a `StoreError` that names the path and the errno.
  *
- * Raw descriptors instead of `FileHandle`: large reads are up to a half faster and a handle cannot be closed by the collector
- * under our feet. Called by the stores of this folder only.
+ * Raw descriptors instead of `FileHandle`: large reads are up to a half faster and a handle cannot be closed
+ * by the collector under our feet. Called by the stores of this folder only.
  */
 
 import { execFile } from 'node:child_process'
@@ -11,7 +11,9 @@ import fs from 'node:fs'
 import { dirname } from 'node:path'
 import { StoreError } from '../errors.ts'
 
-/** The error to throw for a failed call on `path`: ours pass through, everything else becomes a `StoreError`. */
+/**
+ * The error to throw for a failed call on `path`: ours pass through, everything else becomes a `StoreError`.
+ */
 export function storeError(message: string, path: string, cause: unknown): Error {
   return cause instanceof StoreError ? cause : new StoreError(message, path, cause)
 }
@@ -26,7 +28,10 @@ export function isMissing(err: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR'
 }
 
-/** Whether `err` says that there is no regular file to be read: nothing, or a folder, pipe, socket or endless link in its place. */
+/**
+ * Whether `err` says that there is no regular file to be read: nothing, or a folder, pipe, socket or endless
+ * link in its place.
+ */
 export function isNoFile(err: unknown): boolean {
   const code = err instanceof StoreError ? err.errno : errnoOf(err)
   return code !== undefined && NO_FILE.has(code)
@@ -43,7 +48,10 @@ export function closeFile(fd: number): Promise<void> {
   return new Promise(resolve => fs.close(fd, () => resolve()))
 }
 
-/** Reads up to `length` bytes into `buffer` at `offset`; fewer only at the end of the file. Returns the bytes read. */
+/**
+ * Reads up to `length` bytes into `buffer` at `offset`; fewer only at the end of the file. Returns the bytes
+ * read.
+ */
 export function readAt(
   fd: number,
   buffer: Uint8Array,
@@ -139,8 +147,8 @@ export async function makeFolder(path: string, mode = 0o777): Promise<void> {
 }
 
 /**
- * Removes a file or a whole folder; nothing there is fine. Only for what lies in our own state folder: what lies where users put their files goes
- * one file at a time, see download/own-files.ts.
+ * Removes a file or a whole folder; nothing there is fine. Only for what lies in our own state folder: what
+ * lies where users put their files goes one file at a time, see download/own-files.ts.
  */
 export async function removePath(path: string): Promise<void> {
   try {
@@ -152,7 +160,10 @@ export async function removePath(path: string): Promise<void> {
 
 let temporaries = 0
 
-/** Puts `data` at `path` so that a reader, or we after a crash, see the old content or the new and nothing between. */
+/**
+ * Puts `data` at `path` so that a reader, or we after a crash, see the old content or the new and nothing
+ * between.
+ */
 export async function replaceFile(path: string, data: Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}.${temporaries++}.tmp`
   // State, which is its user's alone.
@@ -172,7 +183,10 @@ export async function replaceFile(path: string, data: Uint8Array): Promise<void>
   }
 }
 
-/** Runs `action` on every item, `width` at a time, and stops taking new ones after the first failure, which it throws. */
+/**
+ * Runs `action` on every item, `width` at a time, and stops taking new ones after the first failure, which it
+ * throws.
+ */
 export async function forEachWide<T>(
   items: readonly T[],
   width: number,

@@ -1,8 +1,9 @@
 /**
  * Noticing that a file changed without reading it: size, times and inode, as git's index does it.
  *
- * A stamp proves "unchanged since" only when the file was quiet for longer than its file system's clock tick when the stamp was
- * taken: a change within the same tick would leave the same times. `isSettled` says so; callers must ask it.
+ * A stamp proves "unchanged since" only when the file was quiet for longer than its file system's clock tick
+ * when the stamp was taken: a change within the same tick would leave the same times. `isSettled` says so;
+ * callers must ask it.
  */
 
 import type { BigIntStats } from 'node:fs'
@@ -14,7 +15,10 @@ export interface Stamp {
   inode: bigint
 }
 
-/** Clock ticks of common kernels are 1 to 10 ms; file systems with whole seconds (FAT: two) show it by their zeros. */
+/**
+ * Clock ticks of common kernels are 1 to 10 ms; file systems with whole seconds (FAT: two) show it by their
+ * zeros.
+ */
 const FINE_TICK_NS = 50_000_000n
 const COARSE_TICK_NS = 2_000_000_000n
 
@@ -35,12 +39,17 @@ function tickNs(timeNs: bigint): bigint {
   return timeNs % 1_000_000_000n === 0n ? COARSE_TICK_NS : FINE_TICK_NS
 }
 
-/** Whether a change after `nowMs` would show against a time of `timeNs`. A time in the future never settles. */
+/**
+ * Whether a change after `nowMs` would show against a time of `timeNs`. A time in the future never settles.
+ */
 export function isSettled(timeNs: bigint, nowMs: number): boolean {
   return BigInt(Math.floor(nowMs)) * 1_000_000n - timeNs > tickNs(timeNs)
 }
 
-/** How long to wait until the file's last change is distinguishable from a later one, in milliseconds; at most two seconds. */
+/**
+ * How long to wait until the file's last change is distinguishable from a later one, in milliseconds; at most
+ * two seconds.
+ */
 export function settleMs(timeNs: bigint, nowMs: number): number {
   if (isSettled(timeNs, nowMs)) return 0
   const waitNs = timeNs + tickNs(timeNs) - BigInt(Math.floor(nowMs)) * 1_000_000n

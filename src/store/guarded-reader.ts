@@ -1,10 +1,11 @@
 /**
  * Reads pieces of complete files in place and never gives out bytes that do not match their hash.
  *
- * A file whose stamp is as it was when its bytes were hashed is trusted. The stamp is compared after the read, so that a change
- * before or during the read shows; a file without a trusted stamp has every piece hashed as it is read. A store to a mapping of the file
- * that the kernel has not written back yet leaves the times alone; such bytes are found out by the receiver's own check.
- * Called by the seed store and by the file store once it is finished.
+ * A file whose stamp is as it was when its bytes were hashed is trusted. The stamp is compared after the
+ * read, so that a change before or during the read shows; a file without a trusted stamp has every piece
+ * hashed as it is read. A store to a mapping of the file that the kernel has not written back yet leaves the
+ * times alone; such bytes are found out by the receiver's own check. Called by the seed store and by the file
+ * store once it is finished.
  */
 
 import fs from 'node:fs'
@@ -126,7 +127,10 @@ export class GuardedReader {
     await this.#pool.closeAll()
   }
 
-  /** True: read and unchanged since it was hashed. False: read, to be hashed. Undefined: the bytes are not there any more. */
+  /**
+   * True: read and unchanged since it was hashed. False: read, to be hashed. Undefined: the bytes are not
+   * there any more.
+   */
   async #readSlice(slice: Slice, data: Uint8Array): Promise<boolean | undefined> {
     const path = this.#init.pathOf(slice.file)
     try {
@@ -146,7 +150,10 @@ export class GuardedReader {
     }
   }
 
-  /** The file's stamp, looked at after this call. Reads that end in the same turn of the event loop share one look. */
+  /**
+   * The file's stamp, looked at after this call. Reads that end in the same turn of the event loop share one
+   * look.
+   */
   #stampFrom(file: number, fd: number, path: string): Promise<Stamp> {
     let stamp = this.#stampsDue.get(file)
     if (stamp === undefined) {

@@ -1,8 +1,9 @@
 /**
  * Open files, at most so many at once: a folder of ten thousand files must not need ten thousand descriptors.
  *
- * Invariants: a descriptor in use is never closed; at most `limit` are open; the one unused for longest goes first.
- * Called by the file store and the reader, whose keys are file numbers, and by the tree, whose keys are folders.
+ * Invariants: a descriptor in use is never closed; at most `limit` are open; the one unused for longest goes
+ * first. Called by the file store and the reader, whose keys are file numbers, and by the tree, whose keys
+ * are folders.
  */
 
 import { closeFile } from './disk.ts'
@@ -30,7 +31,10 @@ export class HandlePool<Key = number> {
     return this.#handles.size
   }
 
-  /** Runs `action` with the file's descriptor, opening it when needed; waits while all allowed descriptors are in use. */
+  /**
+   * Runs `action` with the file's descriptor, opening it when needed; waits while all allowed descriptors are
+   * in use.
+   */
   async use<T>(key: Key, action: (fd: number) => Promise<T>): Promise<T> {
     let handle = this.#handles.get(key)
     while (handle === undefined) {

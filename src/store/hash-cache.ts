@@ -1,9 +1,10 @@
 /**
  * Remembers manifests of unchanged files, so that seeding again does not hash again.
  *
- * An entry is a manifest under a name derived from everything that would change with the content: absolute path, piece length, and every
- * file's path, size, times and inode. So an entry is right or not found; a damaged one counts as not found. One file per
- * entry; the oldest used go when there are more than `maxEntries`. Called by hashing.
+ * An entry is a manifest under a name derived from everything that would change with the content: absolute
+ * path, piece length, and every file's path, size, times and inode. So an entry is right or not found; a
+ * damaged one counts as not found. One file per entry; the oldest used go when there are more than
+ * `maxEntries`. Called by hashing.
  */
 
 import fs from 'node:fs'
@@ -33,7 +34,9 @@ export class HashCache {
     this.#maxEntries = init.maxEntries ?? 1000
   }
 
-  /** The manifest of exactly this content, or undefined. Never throws: a cache that cannot be read is empty. */
+  /**
+   * The manifest of exactly this content, or undefined. Never throws: a cache that cannot be read is empty.
+   */
   async find(content: ScannedContent, pieceLength: number): Promise<Manifest | undefined> {
     const path = this.#entryPath(content, pieceLength)
     try {

@@ -1,7 +1,8 @@
 /**
  * Makes the manifest of a file, a folder or a stream by hashing it where it lies.
  *
- * A file that changes while it is hashed is an error, never a manifest that fits nothing. Called by `seed` and `create`.
+ * A file that changes while it is hashed is an error, never a manifest that fits nothing. Called by `seed`
+ * and `create`.
  */
 
 import fs from 'node:fs'
@@ -19,9 +20,14 @@ import { Layout } from './layout.ts'
 import { streamPieces } from './read-ahead.ts'
 import { type ScannedContent, type SkippedEntry, scanContent } from './scan-content.ts'
 
-/** A single file from this length on is hashed by threads; below they would not have started before the end. */
+/**
+ * A single file from this length on is hashed by threads; below they would not have started before the end.
+ */
 const THREADS_FROM_BYTES = 128 * 1024 * 1024
-/** What a thread is given at a time: long enough that handing over costs nothing, short enough that progress and aborting show. */
+/**
+ * What a thread is given at a time: long enough that handing over costs nothing, short enough that progress
+ * and aborting show.
+ */
 const RUN_BYTES = 4 * 1024 * 1024
 
 export interface HashOptions {
@@ -52,8 +58,9 @@ export interface HashedContent {
 }
 
 /**
- * Hashes a file or folder. Throws `StoreError` when it cannot be read or changes meanwhile, `InvalidOptionsError` for what a manifest cannot
- * carry (naming the path) and for a wrong piece length, and the signal's reason.
+ * Hashes a file or folder. Throws `StoreError` when it cannot be read or changes meanwhile,
+ * `InvalidOptionsError` for what a manifest cannot carry (naming the path) and for a wrong piece length, and
+ * the signal's reason.
  */
 export async function hashContent(path: string, options: HashOptions): Promise<HashedContent> {
   checkPieceLength(options.pieceLength)
@@ -75,7 +82,8 @@ export async function hashContent(path: string, options: HashOptions): Promise<H
 
   await hashFiles(content, new Layout({ ...described, name, root: '', hashes }), hashes, options)
   const manifest = sharedManifest({ ...described, name, hashes }, content.path, options.hash)
-  // A change within the clock's tick before its stamp was waited for; one from a clock in the future cannot be, and is not cached.
+  // A change within the clock's tick before its stamp was waited for; one from a clock in the future cannot
+  // be, and is not cached.
   const nowMs = Date.now()
   if (stamps.every(stamp => isSettled(stamp.ctimeNs, nowMs))) await options.cache?.keep(content, manifest)
   return { manifest, path: content.path, stamps, skipped: content.skipped, isFromCache: false }
@@ -139,7 +147,10 @@ async function hashFiles(content: ScannedContent, layout: Layout, hashes: Uint8A
   })
 }
 
-/** Fills `hashes` with one file's. False when a thread could not: the caller hashes by itself then and meets the reason. */
+/**
+ * Fills `hashes` with one file's. False when a thread could not: the caller hashes by itself then and meets
+ * the reason.
+ */
 async function hashInThreads(
   fd: number,
   geometry: Geometry,
@@ -202,9 +213,10 @@ export interface HashStreamOptions extends Omit<HashOptions, 'cache' | 'onProgre
 }
 
 /**
- * Keeps a stream of unknown length in a file and makes its manifest, the same as if the file had been hashed. Pieces of the given or default
- * length are hashed as they arrive; a stream so long that its default piece length is larger is hashed once more from the file.
- * Throws as {@link hashContent}; the spool file is removed on failure.
+ * Keeps a stream of unknown length in a file and makes its manifest, the same as if the file had been hashed.
+ * Pieces of the given or default length are hashed as they arrive; a stream so long that its default piece
+ * length is larger is hashed once more from the file. Throws as {@link hashContent}; the spool file is
+ * removed on failure.
  */
 export async function hashStream(input: AsyncIterable<Uint8Array>, options: HashStreamOptions): Promise<HashedContent> {
   checkPieceLength(options.pieceLength)

@@ -1,8 +1,9 @@
 /**
  * Hashes runs of pieces on all cores: one thread per core reads and hashes while this one has its hands free.
  *
- * Pays from tens of megabytes on: a thread takes 30 ms to start. What a thread cannot do (it did not start, the file could not be read)
- * is answered with undefined, and the caller does it itself. Called by hash-content.ts.
+ * Pays from tens of megabytes on: a thread takes 30 ms to start. What a thread cannot do (it did not start,
+ * the file could not be read) is answered with undefined, and the caller does it itself. Called by
+ * hash-content.ts.
  */
 
 import { availableParallelism } from 'node:os'
@@ -27,7 +28,9 @@ export interface HashedRun {
 /** More would only wait for the disk. */
 const MAX_THREADS = 4
 
-/** The sources run as they are; what was built of them lies in `store`, seen from there and from the bundle. */
+/**
+ * The sources run as they are; what was built of them lies in `store`, seen from there and from the bundle.
+ */
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './hash-worker.ts' : '../store/hash-worker.js', import.meta.url)
 
 export class HashThreads implements AsyncDisposable {

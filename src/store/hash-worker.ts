@@ -1,8 +1,8 @@
 /**
  * Runs in a thread of its own: reads a run of pieces from an open file and answers with their hashes.
  *
- * Reading and hashing one piece after the other keeps it in this core's cache. Descriptors belong to the whole process, so the file
- * stays the owner's. Started by hash-threads.ts.
+ * Reading and hashing one piece after the other keeps it in this core's cache. Descriptors belong to the
+ * whole process, so the file stays the owner's. Started by hash-threads.ts.
  */
 
 import fs from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * Loads BLAKE3: the prebuilt native module where there is one for this platform (3,800 MB/s per core), else the pure one
- * (400 to 700 MB/s). Both give the same hashes, hence the same manifests.
+ * Loads BLAKE3: the prebuilt native module where there is one for this platform (3,800 MB/s per core), else
+ * the pure one (400 to 700 MB/s). Both give the same hashes, hence the same manifests.
  *
  * Called once per process by the code that composes stores and nodes; the function is then handed down.
  */
@@ -13,8 +13,8 @@ export interface Hasher {
 }
 
 /**
- * The native implementation, or the pure one where it cannot be loaded. `prefer` 'pure' never tries the native one; 'native'
- * (default) falls back silently, since nothing but speed changes.
+ * The native implementation, or the pure one where it cannot be loaded. `prefer` 'pure' never tries the
+ * native one; 'native' (default) falls back silently, since nothing but speed changes.
  */
 export async function loadHasher(prefer: 'native' | 'pure' = 'native'): Promise<Hasher> {
   if (prefer === 'native') {

@@ -1,5 +1,6 @@
 /**
- * Looks at a download's final path before anything is written there. Called by `get` to decide: refuse, go, or done already.
+ * Looks at a download's final path before anything is written there. Called by `get` to decide: refuse, go,
+ * or done already.
  */
 
 import fs from 'node:fs'
@@ -13,21 +14,27 @@ import { type Only, Selection } from './selection.ts'
 import { verifyPieces } from './verify-content.ts'
 
 /**
- * 'absent': nothing would be overwritten by different bytes, and something is still missing. 'matches': every wanted file is there and is what the
- * manifest says. 'differs': something else is in the way, or a file whose bytes cannot be checked.
+ * 'absent': nothing would be overwritten by different bytes, and something is still missing. 'matches': every
+ * wanted file is there and is what the manifest says. 'differs': something else is in the way, or a file
+ * whose bytes cannot be checked.
  */
 export type OutputVerdict = 'absent' | 'matches' | 'differs'
 
 export interface InspectOptions {
   hash: HashFunction
-  /** As for {@link openFileStore}: with these the border pieces of an earlier partial download can be checked. */
+  /**
+   * As for {@link openFileStore}: with these the border pieces of an earlier partial download can be checked.
+   */
   stateDir: string
   only?: Only
   signal?: AbortSignal
   onProgress?: (bytes: number, total: number) => void
 }
 
-/** Verifies by hash whatever has the right shape. Throws `StoreError` when it cannot be read, and the signal's reason. */
+/**
+ * Verifies by hash whatever has the right shape. Throws `StoreError` when it cannot be read, and the signal's
+ * reason.
+ */
 export async function inspectOutput(manifest: Manifest, path: string, options: InspectOptions): Promise<OutputVerdict> {
   const layout = new Layout(manifest)
   const selection = new Selection(layout, options.only)
@@ -69,7 +76,10 @@ export async function inspectOutput(manifest: Manifest, path: string, options: I
   return isMissingSome ? 'absent' : 'matches'
 }
 
-/** Whether a path that leads to no file is taken all the same: by a dangling link, or by a file where a folder belongs. */
+/**
+ * Whether a path that leads to no file is taken all the same: by a dangling link, or by a file where a folder
+ * belongs.
+ */
 async function isInTheWay(path: string): Promise<boolean> {
   return fs.promises.lstat(path).then(
     () => true,

@@ -1,7 +1,9 @@
 /**
- * Where the pieces of a content lie in its files: the arithmetic between pieces and slices of files, and file paths.
+ * Where the pieces of a content lie in its files: the arithmetic between pieces and slices of files, and file
+ * paths.
  *
- * A single file is one entry with an empty path. Files lie one behind the other in the content. Called by every store here.
+ * A single file is one entry with an empty path. Files lie one behind the other in the content. Called by
+ * every store here.
  */
 
 import { join } from 'node:path'
@@ -79,8 +81,9 @@ export class Layout {
       if ((this.offsets[middle] as number) <= offset) low = middle
       else high = middle - 1
     }
-    // Empty files at the same offset come before the one that holds the byte, so the last is right; but a file that starts
-    // exactly there may also be an empty one at the end of a longer row, which the loop in slicesOf passes over.
+    // Empty files at the same offset come before the one that holds the byte, so the last is right; but a
+    // file that starts exactly there may also be an empty one at the end of a longer row, which the loop in
+    // slicesOf passes over.
     return low
   }
 }

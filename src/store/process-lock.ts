@@ -1,10 +1,12 @@
 /**
- * One process at a time, by a small file that says which one: for an output, beside it, and for the identity of a state folder.
+ * One process at a time, by a small file that says which one: for an output, beside it, and for the identity
+ * of a state folder.
  *
- * The lock of an output lies beside it and not in the state folder, since two nodes with separate state folders may still be sent to
- * the same output. A lock is stale when its process is gone (same host: by process id, start time and boot), or, written
- * on another host or in another container, when nobody touched it for a while. One of this very process is stale once it was released: a folder
- * that may not be written to any more keeps its file. Called by the file store and the node.
+ * The lock of an output lies beside it and not in the state folder, since two nodes with separate state
+ * folders may still be sent to the same output. A lock is stale when its process is gone (same host: by
+ * process id, start time and boot), or, written on another host or in another container, when nobody touched
+ * it for a while. One of this very process is stale once it was released: a folder that may not be written to
+ * any more keeps its file. Called by the file store and the node.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -13,7 +15,10 @@ import { hostname } from 'node:os'
 import { StoreError } from '../errors.ts'
 import { errnoOf, isMissing, storeError } from './disk.ts'
 
-/** A living holder touches its lock this often; unseen for the longer time, one of another host counts as dead. In milliseconds. */
+/**
+ * A living holder touches its lock this often; unseen for the longer time, one of another host counts as
+ * dead. In milliseconds.
+ */
 const TOUCH_MS = 15_000
 const FOREIGN_STALE_MS = 60_000
 /** More rounds than this mean that others keep taking the lock first. */
@@ -44,8 +49,9 @@ export async function lockOutput(lockPath: string, output: string): Promise<Proc
 }
 
 /**
- * The lock, or in words who holds it. A holder on another host, whose end nobody can see from here, counts as dead when it has not touched the lock
- * for `foreignStaleMs`. Throws `StoreError` where no lock can be written or read.
+ * The lock, or in words who holds it. A holder on another host, whose end nobody can see from here, counts as
+ * dead when it has not touched the lock for `foreignStaleMs`. Throws `StoreError` where no lock can be
+ * written or read.
  */
 export async function takeLock(lockPath: string, foreignStaleMs: number): Promise<ProcessLock | string> {
   const own: Holder = {
@@ -113,7 +119,10 @@ async function ageMs(lockPath: string): Promise<number> {
   return stats === undefined ? 0 : Date.now() - stats.mtimeMs
 }
 
-/** Moves the stale lock aside before deleting it, so that of two who found it stale only one deletes and neither deletes a new lock. */
+/**
+ * Moves the stale lock aside before deleting it, so that of two who found it stale only one deletes and
+ * neither deletes a new lock.
+ */
 async function removeStale(lockPath: string, staleText: string, token: string): Promise<void> {
   const aside = `${lockPath}.${token}`
   try {
@@ -141,7 +150,10 @@ async function isAlive(holder: Holder, own: Holder, lockPath: string, foreignSta
   return holder.started === '' || holder.started === (await processStart(holder.pid))
 }
 
-/** Tells a process from a later one with the same id. Linux: start time in clock ticks since boot, field 22 of /proc/<pid>/stat. */
+/**
+ * Tells a process from a later one with the same id. Linux: start time in clock ticks since boot, field 22 of
+ * /proc/<pid>/stat.
+ */
 async function processStart(pid: number): Promise<string> {
   const stat = await fs.promises.readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   // The second field, the command, may hold spaces and parentheses.

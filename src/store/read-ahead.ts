@@ -1,8 +1,10 @@
 /**
- * Streams the pieces of a content in order, so that the disk reads the next ones while the caller hashes these.
+ * Streams the pieces of a content in order, so that the disk reads the next ones while the caller hashes
+ * these.
  *
- * Two buffers take turns. They are small on purpose: a buffer that stays in the processor's cache is read and hashed more than
- * twice as fast as one that does not (measured, 1 MiB beside 4 MiB). Called by hashing and verifying.
+ * Two buffers take turns. They are small on purpose: a buffer that stays in the processor's cache is read and
+ * hashed more than twice as fast as one that does not (measured, 1 MiB beside 4 MiB). Called by hashing and
+ * verifying.
  */
 
 import type { Geometry } from '../content/geometry.ts'
@@ -10,12 +12,15 @@ import type { Geometry } from '../content/geometry.ts'
 /** Bytes per buffer, unless a piece is longer. */
 const BLOCK_BYTES = 512 * 1024
 
-/** Fills `buffer` with the pieces [first, last]; resolves to what it found out about them (missing files, say). */
+/**
+ * Fills `buffer` with the pieces [first, last]; resolves to what it found out about them (missing files,
+ * say).
+ */
 export type FillBlock<T> = (buffer: Uint8Array, first: number, last: number) => Promise<T>
 
 /**
- * Calls `onPiece` with each piece's bytes, ascending; the bytes are valid only during the call. `signal` stops between blocks with its
- * own reason.
+ * Calls `onPiece` with each piece's bytes, ascending; the bytes are valid only during the call. `signal`
+ * stops between blocks with its own reason.
  */
 export async function streamPieces<T>(
   geometry: Geometry,

@@ -1,8 +1,9 @@
 /**
- * Lists what is shared: one file, or the regular files of a folder tree, in an order that depends on nothing but their names.
+ * Lists what is shared: one file, or the regular files of a folder tree, in an order that depends on nothing
+ * but their names.
  *
- * Symbolic links are never followed and, like sockets, devices and pipes, left out and reported; so are empty folders, which a
- * manifest cannot carry. Our own staging files are left out. Called by hashing.
+ * Symbolic links are never followed and, like sockets, devices and pipes, left out and reported; so are empty
+ * folders, which a manifest cannot carry. Our own staging files are left out. Called by hashing.
  */
 
 import fs from 'node:fs'
@@ -43,8 +44,9 @@ export interface ScannedContent {
 const OWN_FILE = /\.part(\.lock.*)?$/
 
 /**
- * Throws `StoreError` when something cannot be read, `InvalidOptionsError` naming the path for a name that a manifest cannot carry and for
- * a path that is neither file nor folder. A symbolic link given as `path` itself is followed: the user named it.
+ * Throws `StoreError` when something cannot be read, `InvalidOptionsError` naming the path for a name that a
+ * manifest cannot carry and for a path that is neither file nor folder. A symbolic link given as `path`
+ * itself is followed: the user named it.
  */
 export async function scanContent(path: string, signal?: AbortSignal): Promise<ScannedContent> {
   const absolute = resolve(path)

@@ -20,7 +20,10 @@ export interface SeedStoreInit {
   /** The file or folder that the manifest describes. */
   path: string
   hash: HashFunction
-  /** From {@link hashContent}: what each file looked like when it was hashed. Without it everything is verified while opening. */
+  /**
+   * From {@link hashContent}: what each file looked like when it was hashed. Without it everything is
+   * verified while opening.
+   */
   stamps?: readonly Stamp[]
   signal?: AbortSignal
   /** Bytes verified of the total, while opening without stamps. */
@@ -34,8 +37,8 @@ export interface SeedStore extends PieceStore {
 }
 
 /**
- * Opens a content to be served. `have` holds every piece when `stamps` are given (a change since is noticed as pieces are read),
- * else those pieces that match. Throws `StoreError` when the file cannot be read.
+ * Opens a content to be served. `have` holds every piece when `stamps` are given (a change since is noticed
+ * as pieces are read), else those pieces that match. Throws `StoreError` when the file cannot be read.
  */
 export async function openSeedStore(init: SeedStoreInit): Promise<SeedStore> {
   const { manifest, hash } = init

@@ -1,9 +1,9 @@
 /**
  * Which files of a folder are wanted, and where the bytes of each wanted piece are kept.
  *
- * A piece on the border of a selected file also holds bytes of files that nobody asked for. Those bytes are kept in one file of the state
- * folder, the rest file, and never in the user's folder; so that such a piece can be verified and served whole. Called by the
- * file store.
+ * A piece on the border of a selected file also holds bytes of files that nobody asked for. Those bytes are
+ * kept in one file of the state folder, the rest file, and never in the user's folder; so that such a piece
+ * can be verified and served whole. Called by the file store.
  */
 
 import picomatch from 'picomatch'
@@ -60,7 +60,9 @@ export class Selection {
     return this.#restOffsets.size > 0
   }
 
-  /** The piece's slices as they are kept: those of unwanted files point into the rest file, neighbours joined. */
+  /**
+   * The piece's slices as they are kept: those of unwanted files point into the rest file, neighbours joined.
+   */
   slicesOf(piece: number): Slice[] {
     const slices = this.layout.slicesOf(piece)
     const restOffset = this.#restOffsets.get(piece)

@@ -1,8 +1,10 @@
 /**
- * Where state lives when nobody says otherwise: identity, hash cache and resume state, by the platform's conventions.
+ * Where state lives when nobody says otherwise: identity, hash cache and resume state, by the platform's
+ * conventions.
  *
- * Linux and other Unix: `$XDG_STATE_HOME/swarm`, else `~/.local/state/swarm` (XDG Base Directory Specification 0.8). macOS:
- * `~/Library/Application Support/swarm`. Windows: `%LOCALAPPDATA%\swarm`. Called where options are resolved.
+ * Linux and other Unix: `$XDG_STATE_HOME/swarm`, else `~/.local/state/swarm` (XDG Base Directory
+ * Specification 0.8). macOS: `~/Library/Application Support/swarm`. Windows: `%LOCALAPPDATA%\swarm`. Called
+ * where options are resolved.
  */
 
 import { homedir } from 'node:os'

@@ -1,7 +1,8 @@
 /**
  * Checks a file or folder on disk against a manifest: which pieces are bad and which files they belong to.
  *
- * Reads only. Called by `swarm verify`, by the seed store and before a download decides whether its output is there already.
+ * Reads only. Called by `swarm verify`, by the seed store and before a download decides whether its output is
+ * there already.
  */
 
 import fs from 'node:fs'
@@ -27,7 +28,10 @@ export interface VerifyResult {
   isIntact: boolean
   /** Ascending. */
   badPieces: number[]
-  /** Files with a bad piece, a wrong length, or missing; in manifest order, each with its path in the manifest (the name for a single file). */
+  /**
+   * Files with a bad piece, a wrong length, or missing; in manifest order, each with its path in the manifest
+   * (the name for a single file).
+   */
   badFiles: BadFile[]
   /** What each file looked like while it was checked; undefined where that cannot vouch for its bytes. */
   stamps: (Stamp | undefined)[]

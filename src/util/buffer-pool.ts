@@ -1,9 +1,10 @@
 /**
- * Buffers of pieces, used again. Fresh memory for each piece costs page faults, and the garbage collector runs for every few dozen of them: together
- * a third of what a transfer costs.
+ * Buffers of pieces, used again. Fresh memory for each piece costs page faults, and the garbage collector
+ * runs for every few dozen of them: together a third of what a transfer costs.
  *
- * Invariants: a buffer is handed to one taker at a time; what is kept is bounded; a buffer given twice is a bug and throws. Nobody must
- * give, a buffer that is dropped instead is garbage like any other. Used by links and stores, which share one pool per node.
+ * Invariants: a buffer is handed to one taker at a time; what is kept is bounded; a buffer given twice is a
+ * bug and throws. Nobody must give, a buffer that is dropped instead is garbage like any other. Used by links
+ * and stores, which share one pool per node.
  */
 
 export class BufferPool {
@@ -32,7 +33,10 @@ export class BufferPool {
     return buffer
   }
 
-  /** The caller, and everybody whom it gave the buffer to, does not use it any more. A view of something larger is not kept. */
+  /**
+   * The caller, and everybody whom it gave the buffer to, does not use it any more. A view of something
+   * larger is not kept.
+   */
   give(buffer: Uint8Array): void {
     const bytes = buffer.byteLength
     if (bytes !== buffer.buffer.byteLength || this.#freeBytes + bytes > this.#maxBytes) return

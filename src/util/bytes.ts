@@ -24,8 +24,8 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
 const HEX_DIGITS = encoder.encode('0123456789abcdef')
 
 /**
- * Lower-case hex digits, two per byte. Made in one go: V8 keeps a text that was put together bit by bit as a tree of its parts, 700 bytes for each
- * hash of a manifest.
+ * Lower-case hex digits, two per byte. Made in one go: V8 keeps a text that was put together bit by bit as a
+ * tree of its parts, 700 bytes for each hash of a manifest.
  */
 export function encodeHex(bytes: Uint8Array): string {
   const codes = new Uint8Array(2 * bytes.byteLength)
@@ -44,7 +44,10 @@ function digit(code: number): number {
   return -1
 }
 
-/** The bytes of lower-case hex, written into `target` at `offset`; false (target partly written) when `text` is anything else. */
+/**
+ * The bytes of lower-case hex, written into `target` at `offset`; false (target partly written) when `text`
+ * is anything else.
+ */
 export function decodeHexInto(text: string, target: Uint8Array, offset = 0): boolean {
   if (text.length % 2 !== 0 || offset + text.length / 2 > target.byteLength) return false
   for (let i = 0; i < text.length; i += 2) {

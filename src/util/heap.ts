@@ -1,6 +1,6 @@
 /**
- * A binary min-heap of numbered items by (key, sequence): equal keys come out in the order they went in, so that
- * nothing depends on the heap's layout. Used for virtual time in the simulator.
+ * A binary min-heap of numbered items by (key, sequence): equal keys come out in the order they went in, so
+ * that nothing depends on the heap's layout. Used for virtual time in the simulator.
  */
 
 export class Heap<T> {

@@ -1,9 +1,9 @@
 /**
  * Seeded pseudo-random numbers: the only randomness of the pure parts.
  *
- * sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, integer arithmetic only, so that the same seed gives the same
- * numbers on any machine. Every part draws from its own generator, forked by name, so that a draw more in one part never
- * shifts the numbers of another. Not for secrets.
+ * sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, integer arithmetic only, so that the same seed
+ * gives the same numbers on any machine. Every part draws from its own generator, forked by name, so that a
+ * draw more in one part never shifts the numbers of another. Not for secrets.
  */
 
 export class Random {

@@ -1,8 +1,9 @@
 /**
- * Smoothed bytes per second: an exponentially decaying sum over about `windowMs`, and the total. Pure; time is handed in.
+ * Smoothed bytes per second: an exponentially decaying sum over about `windowMs`, and the total. Pure; time
+ * is handed in.
  *
- * Young meters divide by the time that they have existed instead of the window (bias correction as in Adam, Kingma and Ba 2015), so
- * that the first second does not read as a slow one. Reads zero after long silence.
+ * Young meters divide by the time that they have existed instead of the window (bias correction as in Adam,
+ * Kingma and Ba 2015), so that the first second does not read as a slow one. Reads zero after long silence.
  */
 
 /** The shortest time that a rate is divided by; a burst in the first millisecond is not a rate. */

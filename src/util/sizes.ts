@@ -1,9 +1,10 @@
 /**
  * Sizes, rates and durations as people write and read them: `5MB`, `256KiB`, `20mbit`, `1h`, and back.
  *
- * Pure. Parsing never throws: text that is not a quantity gives `undefined`, and the caller names the option at fault.
- * `KB`, `MB`, … are powers of 1000; `KiB`, `MiB`, … and the bare letters `K`, `M`, … are powers of 1024 (as curl and dd read them).
- * Upper and lower case mean the same; bits are bits only when the text says so (`bit`, `bps`). Callers: cli, daemon.
+ * Pure. Parsing never throws: text that is not a quantity gives `undefined`, and the caller names the option
+ * at fault. `KB`, `MB`, … are powers of 1000; `KiB`, `MiB`, … and the bare letters `K`, `M`, … are powers of
+ * 1024 (as curl and dd read them). Upper and lower case mean the same; bits are bits only when the text says
+ * so (`bit`, `bps`). Callers: cli, daemon.
  */
 
 const PREFIXES = ['', 'k', 'm', 'g', 't', 'p']
@@ -26,13 +27,18 @@ function bytesPer(unit: string): number | undefined {
   return (match[2] === 'b' ? 1000 : 1024) ** PREFIXES.indexOf(prefix)
 }
 
-/** A whole, safe number of bytes; anything above zero stays above zero, because zero often means "unlimited". */
+/**
+ * A whole, safe number of bytes; anything above zero stays above zero, because zero often means "unlimited".
+ */
 function wholeBytes(bytes: number): number | undefined {
   const whole = bytes > 0 ? Math.max(1, Math.round(bytes)) : 0
   return Number.isSafeInteger(whole) ? whole : undefined
 }
 
-/** `'5MB'` → 5,000,000; `'256KiB'`, `'256K'` → 262,144; `'17'` → 17. Undefined when it is not a size below 2^53 bytes. */
+/**
+ * `'5MB'` → 5,000,000; `'256KiB'`, `'256K'` → 262,144; `'17'` → 17. Undefined when it is not a size below
+ * 2^53 bytes.
+ */
 export function parseSize(text: string): number | undefined {
   const parts = split(text)
   if (parts === undefined) return undefined
@@ -41,8 +47,9 @@ export function parseSize(text: string): number | undefined {
 }
 
 /**
- * Bytes per second: a size with or without `/s` (`'5MB'`, `'512KiB/s'`), or bits (`'20mbit'`, `'100Mbps'`, `'1gbit/s'`; always powers of
- * 1000). `'0'`, `'none'` and `'unlimited'` are 0. Undefined when it is none of these.
+ * Bytes per second: a size with or without `/s` (`'5MB'`, `'512KiB/s'`), or bits (`'20mbit'`, `'100Mbps'`,
+ * `'1gbit/s'`; always powers of 1000). `'0'`, `'none'` and `'unlimited'` are 0. Undefined when it is none of
+ * these.
  */
 export function parseRate(text: string): number | undefined {
   const word = text.trim().toLowerCase()
@@ -66,7 +73,10 @@ const DURATIONS: Readonly<Record<string, number>> = {
   d: 86_400_000
 }
 
-/** Milliseconds: `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`; a bare number is seconds. Undefined when it is not a duration. */
+/**
+ * Milliseconds: `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'1d'`; a bare number is seconds. Undefined when it is
+ * not a duration.
+ */
 export function parseDuration(text: string): number | undefined {
   const parts = split(text)
   if (parts === undefined || !Object.hasOwn(DURATIONS, parts.unit)) return undefined

@@ -1,6 +1,7 @@
 /**
- * Reads one received body from front to back. Everything is checked before it is believed: running off the end, numbers in a
- * longer form than needed, text that is not UTF-8 and bytes left over are each a `ProtocolError`.
+ * Reads one received body from front to back. Everything is checked before it is believed: running off the
+ * end, numbers in a longer form than needed, text that is not UTF-8 and bytes left over are each a
+ * `ProtocolError`.
  */
 
 import { ProtocolError } from '../errors.ts'

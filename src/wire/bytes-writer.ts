@@ -1,6 +1,6 @@
 /**
- * Writes one body from front to back into a buffer that grows. What it is asked to write must be within the wire's bounds:
- * anything else is a bug of ours and a `RangeError`.
+ * Writes one body from front to back into a buffer that grows. What it is asked to write must be within the
+ * wire's bounds: anything else is a bug of ours and a `RangeError`.
  */
 
 import { encodeUtf8 } from '../util/bytes.ts'

@@ -3,10 +3,10 @@
  *
  *   frame = u32 length (big-endian; type and body) | u8 type | body
  *
- * Numbers in bodies are unsigned LEB128 in shortest form; texts are a length and UTF-8; lists of pieces run to the end of the
- * body. There is exactly one encoding per message but for the order of labels, and the decoder takes no other: everything
- * malformed is a `ProtocolError` whose reason says what. A reader hands the first five bytes to {@link checkFrame} before it
- * keeps a byte of the body. Called by the peer link.
+ * Numbers in bodies are unsigned LEB128 in shortest form; texts are a length and UTF-8; lists of pieces run
+ * to the end of the body. There is exactly one encoding per message but for the order of labels, and the
+ * decoder takes no other: everything malformed is a `ProtocolError` whose reason says what. A reader hands
+ * the first five bytes to {@link checkFrame} before it keeps a byte of the body. Called by the peer link.
  */
 
 import { MAX_PIECE_COUNT } from '../content/geometry.ts'
@@ -108,7 +108,10 @@ function maxBodyBytes(type: number, limits: WireLimits): number {
   }
 }
 
-/** Refuses a frame by its first five bytes, before its body is kept: throws `ProtocolError` when the length cannot be. */
+/**
+ * Refuses a frame by its first five bytes, before its body is kept: throws `ProtocolError` when the length
+ * cannot be.
+ */
 export function checkFrame(length: number, type: number, limits: WireLimits): void {
   if (length < 1) throw new ProtocolError('frame without a type')
   const most = 1 + maxBodyBytes(type, limits)
@@ -122,7 +125,10 @@ export function maxFrameBytes(limits: WireLimits): number {
   return FRAME_HEADER_BYTES + most
 }
 
-/** The whole frame. Throws `RangeError` for what no peer may send (too many pieces, a text too long): a bug of the caller. */
+/**
+ * The whole frame. Throws `RangeError` for what no peer may send (too many pieces, a text too long): a bug of
+ * the caller.
+ */
 export function encodeMessage(message: Message): Uint8Array {
   const writer = new BytesWriter(capacityFor(message))
   writer.u32(0)
@@ -210,7 +216,9 @@ function encodeKeepers(keepers: readonly KeeperEntry[], writer: BytesWriter): vo
   }
 }
 
-/** UTF-8 of at most {@link MAX_TEXT_BYTES}, cut between characters: a reason may quote an error of any length. */
+/**
+ * UTF-8 of at most {@link MAX_TEXT_BYTES}, cut between characters: a reason may quote an error of any length.
+ */
 function clipText(text: string): Uint8Array {
   const bytes = encodeUtf8(text)
   if (bytes.byteLength <= MAX_TEXT_BYTES) return bytes
@@ -220,8 +228,9 @@ function clipText(text: string): Uint8Array {
 }
 
 /**
- * The message in a body (frame without length and type). `bits` is a copy; nothing refers to `body` afterwards.
- * Throws `ProtocolError` for everything that {@link encodeMessage} would not have written for a content of these limits.
+ * The message in a body (frame without length and type). `bits` is a copy; nothing refers to `body`
+ * afterwards. Throws `ProtocolError` for everything that {@link encodeMessage} would not have written for a
+ * content of these limits.
  */
 export function decodeMessage(type: number, body: Uint8Array, limits: WireLimits): Message {
   checkFrame(body.byteLength + 1, type, limits)
@@ -336,8 +345,8 @@ export function encodePieceHeader(piece: number, bytes: number): Uint8Array {
 }
 
 /**
- * The header of a piece frame from its length field and the first four bytes of its body; the piece's bytes are the rest of the
- * body. Throws `ProtocolError` when piece or size cannot be.
+ * The header of a piece frame from its length field and the first four bytes of its body; the piece's bytes
+ * are the rest of the body. Throws `ProtocolError` when piece or size cannot be.
  */
 export function decodePieceHeader(length: number, bodyStart: Uint8Array, limits: WireLimits): PieceHeader {
   checkFrame(length, PIECE_FRAME_TYPE, limits)

@@ -1,12 +1,15 @@
 /**
- * What a peer tells everybody interested in a root, on the root's gossip topic: who it is, where, what it has.
+ * What a peer tells everybody interested in a root, on the root's gossip topic: who it is, where, what it
+ * has.
  *
- *   payload = u8 version 1 | peer (text) | u8 address count | addresses (texts) | varint piece count | u8 shift | u8 form | bits
+ *   payload = u8 version 1 | peer (text) | u8 address count | addresses (texts) | varint piece count | u8
+ *   shift | u8 form | bits
  *
- * Bits are per group of 2^shift pieces; a group's bit is set when *all* its pieces are there, so what is read never claims too
- * much. Form 0 is the packed bits; form 1 is runs: varints, clear bits first, then set, alternating up to the end. The sender
- * takes the smaller form, and raises the shift until it fits {@link MAX_GOSSIP_BITS_BYTES}: a million pieces fit whatever is
- * there. That `peer` is the author is for the network to check. Called by the network's gossip.
+ * Bits are per group of 2^shift pieces; a group's bit is set when *all* its pieces are there, so what is read
+ * never claims too much. Form 0 is the packed bits; form 1 is runs: varints, clear bits first, then set,
+ * alternating up to the end. The sender takes the smaller form, and raises the shift until it fits {@link
+ * MAX_GOSSIP_BITS_BYTES}: a million pieces fit whatever is there. That `peer` is the author is for the
+ * network to check. Called by the network's gossip.
  */
 
 import { Bitfield } from '../content/bitfield.ts'
@@ -22,11 +25,16 @@ export interface AvailabilityGossip {
   /** Multiaddrs as text, most useful first; a /p2p part at the end is allowed. */
   addresses: string[]
   pieceCount: number
-  /** Bitfield in wire form. After decoding it may lack pieces that the peer has, never the other way round. */
+  /**
+   * Bitfield in wire form. After decoding it may lack pieces that the peer has, never the other way round.
+   */
   bits: Uint8Array
 }
 
-/** Longest bits in a payload, in bytes. 8 addresses of 256 bytes and these stay well within one 64 KiB gossip RPC. */
+/**
+ * Longest bits in a payload, in bytes. 8 addresses of 256 bytes and these stay well within one 64 KiB gossip
+ * RPC.
+ */
 export const MAX_GOSSIP_BITS_BYTES = 16 * 1024
 /** Longest payload, in bytes; refuse a longer one before decoding. */
 export const MAX_GOSSIP_BYTES = MAX_GOSSIP_BITS_BYTES + (MAX_ADDRESSES_PER_PEER + 1) * (MAX_TEXT_BYTES + 2) + 16
@@ -80,8 +88,8 @@ function encodeRuns(field: Bitfield, most: number): Uint8Array | undefined {
 }
 
 /**
- * Reads a payload that somebody else wrote; `pieceCount` when it is known. Throws `ProtocolError` and nothing else. Allocates at
- * most a bitfield of {@link MAX_PIECE_COUNT}.
+ * Reads a payload that somebody else wrote; `pieceCount` when it is known. Throws `ProtocolError` and nothing
+ * else. Allocates at most a bitfield of {@link MAX_PIECE_COUNT}.
  */
 export function decodeGossip(payload: Uint8Array, pieceCount?: number): AvailabilityGossip {
   if (payload.byteLength > MAX_GOSSIP_BYTES)
@@ -121,7 +129,8 @@ function decodeRuns(reader: BytesReader, groups: number, setGroups: (first: numb
   let isSet = false
   do {
     const length = reader.varint(groups - start, 'run')
-    // Only the very first run may be empty (when the first group is set), so that every step but one moves on.
+    // Only the very first run may be empty (when the first group is set), so that every step but one moves
+    // on.
     if (length === 0 && (isSet || start > 0)) throw new ProtocolError('empty run')
     if (isSet) setGroups(start, start + length)
     start += length

@@ -1,16 +1,18 @@
 /**
- * The first frames of a stream of pieces, of a lane and of a question for a piece list: both sides prove that they know the root, and the root
- * never travels.
+ * The first frames of a stream of pieces, of a lane and of a question for a piece list: both sides prove that
+ * they know the root, and the root never travels.
  *
  *   open    (opener)    key digest, 32 | nonce, 32 | u8 bindings that the opener has | proof, 32
  *   answer  (answerer)  u8 binding that counts | nonce, 32 | proof, 32
  *   confirm (opener)    proof, 32
  *
- * The content is named by the digest of its DHT key, which anybody may know. A proof is a keyed BLAKE3 under a key that follows from the root, over the
- * protocol, the step, both peer ids, the nonces and what ties it to this connection: it says nothing to those who do not know the root, and is of
- * no use between other peers, on another protocol or in another step. The answerer checks `open` before it says anything at all.
+ * The content is named by the digest of its DHT key, which anybody may know. A proof is a keyed BLAKE3 under
+ * a key that follows from the root, over the protocol, the step, both peer ids, the nonces and what ties it
+ * to this connection: it says nothing to those who do not know the root, and is of no use between other
+ * peers, on another protocol or in another step. The answerer checks `open` before it says anything at all.
  *
- * Pure: nonces and bindings are handed in. Used by the network's handshake. docs/PROTOCOL.md is the specification.
+ * Pure: nonces and bindings are handed in. Used by the network's handshake. docs/PROTOCOL.md is the
+ * specification.
  */
 
 import { blake3 } from '@noble/hashes/blake3.js'

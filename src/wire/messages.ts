@@ -3,8 +3,9 @@
  *
  * Pure types and limits; `codec.ts` turns them into bytes and back. docs/PROTOCOL.md is the specification.
  *
- * The uploader chooses (it alone knows its uplink): it *offers* pieces, the leecher answers with `request` or `reject`, and only
- * requested pieces are ever sent. A leecher may also request without an offer (a reader waits, or a simple client).
+ * The uploader chooses (it alone knows its uplink): it *offers* pieces, the leecher answers with `request` or
+ * `reject`, and only requested pieces are ever sent. A leecher may also request without an offer (a reader
+ * waits, or a simple client).
  */
 
 export const PIECES_PROTOCOL = '/swarm/pieces/2.0.0'
@@ -34,7 +35,10 @@ export type RejectReason =
   | 'missing' /** the uploader does not have the piece (any more) */
   | 'choked' /** the uploader will not serve this peer now (policy, limit, leaving) */
 
-/** First message in both directions, once the root is proven (handshake.ts); where the piece counts differ the stream ends with `goodbye`. */
+/**
+ * First message in both directions, once the root is proven (handshake.ts); where the piece counts differ the
+ * stream ends with `goodbye`.
+ */
 export interface Hello {
   type: 'hello'
   version: number
@@ -89,7 +93,10 @@ export interface PeerAddress {
   /** Multiaddrs as text, most useful first; a /p2p part at the end is allowed. */
   addresses: string[]
 }
-/** Members that fetch from the content's origin for everybody, as far as the sender knows; passed on from neighbour to neighbour. */
+/**
+ * Members that fetch from the content's origin for everybody, as far as the sender knows; passed on from
+ * neighbour to neighbour.
+ */
 export interface Keepers {
   type: 'keepers'
   keepers: KeeperEntry[]
@@ -98,7 +105,10 @@ export interface KeeperEntry extends PeerAddress {
   /** Rises while the keeper lives; at most 2^31 - 1. */
   beat: number
 }
-/** "I am fetching these from the origin", to keepers, or from afar, to those nearer than the sender of the pieces: nobody else need. */
+/**
+ * "I am fetching these from the origin", to keepers, or from afar, to those nearer than the sender of the
+ * pieces: nobody else need.
+ */
 export interface Taking {
   type: 'taking'
   pieces: number[]

@@ -1,6 +1,6 @@
 /**
- * A peer and where it can be reached, as `peers` messages and gossip carry it: peer (text) | u8 address count | addresses
- * (texts).
+ * A peer and where it can be reached, as `peers` messages and gossip carry it: peer (text) | u8 address count
+ * | addresses (texts).
  */
 
 import { ProtocolError } from '../errors.ts'
@@ -10,8 +10,8 @@ import type { BytesWriter } from './bytes-writer.ts'
 import { MAX_ADDRESSES_PER_PEER, MAX_TEXT_BYTES, type PeerAddress } from './messages.ts'
 
 /**
- * Writes a peer. Addresses are hints, most useful first: those that are too long or too many are left out (a machine can have
- * dozens of interfaces). Throws `RangeError` for a peer id that is too long.
+ * Writes a peer. Addresses are hints, most useful first: those that are too long or too many are left out (a
+ * machine can have dozens of interfaces). Throws `RangeError` for a peer id that is too long.
  */
 export function encodePeerAddress({ peer, addresses }: PeerAddress, writer: BytesWriter): void {
   const kept = addresses.filter(address => encodeUtf8(address).byteLength <= MAX_TEXT_BYTES).slice(0, MAX_ADDRESSES_PER_PEER)

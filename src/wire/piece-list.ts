@@ -1,5 +1,6 @@
 /**
- * What answers a question for a piece list, on a `/swarm/piece-list/2.0.0` stream after its handshake (handshake.ts):
+ * What answers a question for a piece list, on a `/swarm/piece-list/2.0.0` stream after its handshake
+ * (handshake.ts):
  *
  *   u8 status (0 found, 1 unknown, 2 busy) | u32 length (big-endian; 0 unless found) | the encoded list
  *
@@ -25,8 +26,8 @@ export function encodePieceListAnswerHeader(status: PieceListStatus, length: num
 }
 
 /**
- * Status and length of the list that follows, from the first {@link PIECE_LIST_ANSWER_HEADER_BYTES} bytes. Throws
- * `ProtocolError`.
+ * Status and length of the list that follows, from the first {@link PIECE_LIST_ANSWER_HEADER_BYTES} bytes.
+ * Throws `ProtocolError`.
  */
 export function decodePieceListAnswerHeader(bytes: Uint8Array, maxBytes: number): { status: PieceListStatus; length: number } {
   const reader = new BytesReader(bytes)

@@ -1,5 +1,6 @@
 /**
- * Who may do what at a daemon: its own token, tokens with scopes, sessions, one-time logins, signed addresses, and the audit log of it all.
+ * Who may do what at a daemon: its own token, tokens with scopes, sessions, one-time logins, signed
+ * addresses, and the audit log of it all.
  */
 
 import assert from 'node:assert/strict'

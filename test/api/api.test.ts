@@ -1,6 +1,6 @@
 /**
- * The HTTP side of a daemon: what is bounded, what errors look like, and that OpenAPI, metrics and documentation agree
- * with what runs.
+ * The HTTP side of a daemon: what is bounded, what errors look like, and that OpenAPI, metrics and
+ * documentation agree with what runs.
  */
 
 import assert from 'node:assert/strict'

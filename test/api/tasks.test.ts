@@ -1,6 +1,6 @@
 /**
- * Tasks and their queue over the API, with real nodes on loopback. A download limit of a few bytes per second stands for a slow
- * network: a task stays active until the limit is lifted.
+ * Tasks and their queue over the API, with real nodes on loopback. A download limit of a few bytes per second
+ * stands for a slow network: a task stays active until the limit is lifted.
  */
 
 import assert from 'node:assert/strict'
@@ -146,7 +146,8 @@ describe('tasks', () => {
     await until(client, nobody.id, task => task.state === 'active')
     const somebody = await client.addTask({ source: linkOf(0) })
     await until(client, somebody.id, ({ state }) => state !== 'queued')
-    // From here on both may run: else a download that is slow to begin would have to give its place back, again and again.
+    // From here on both may run: else a download that is slow to begin would have to give its place back,
+    // again and again.
     await client.setLimits({ maxActiveDownloads: 2 })
     await untilComplete(client, somebody.id)
     const waiting = await until(client, nobody.id, task => task.state === 'active')
@@ -362,7 +363,10 @@ describe('tasks', () => {
       const read = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1])
       return { active: read('swarm_uploads_active'), most: read('swarm_uploads_active_max') }
     }
-    /** Everybody fetches a new content; `whileRunning` is called when all have come, before more than a little can have arrived. */
+    /**
+     * Everybody fetches a new content; `whileRunning` is called when all have come, before more than a little
+     * can have arrived.
+     */
     const spread = async (name: string, whileRunning = async () => {}): Promise<void> => {
       const { link } = await client.addTask({ seed: await world.file(name, 8_000_000) })
       await Promise.all(leechers.map(each => each.client.setLimits(STILL)))

@@ -31,7 +31,10 @@ export interface RunOptions {
 export interface RunningCli extends AsyncDisposable {
   readonly child: ChildProcessWithoutNullStreams
   readonly finished: Promise<Finished>
-  /** The first event of that name (that `matches`), past or to come; rejects with the output when the command ends without it. */
+  /**
+   * The first event of that name (that `matches`), past or to come; rejects with the output when the command
+   * ends without it.
+   */
   event(name: string, matches?: (event: JsonEvent) => boolean): Promise<JsonEvent>
 }
 

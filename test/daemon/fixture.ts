@@ -1,6 +1,7 @@
 /**
- * Daemons for tests: in this process or as processes, each with folders of its own under one temporary folder, on loopback ports that
- * the system gives, without mDNS and DHT unless asked. Everything is stopped and deleted by `close`.
+ * Daemons for tests: in this process or as processes, each with folders of its own under one temporary
+ * folder, on loopback ports that the system gives, without mDNS and DHT unless asked. Everything is stopped
+ * and deleted by `close`.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'

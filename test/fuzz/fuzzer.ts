@@ -1,8 +1,10 @@
 /**
- * Hostile bytes for every parser of untrusted input. A case is a valid sample changed a little, spliced with another, or noise.
- * Whatever it is, a parser may only give a value that encodes back to the same meaning, or throw its own error.
+ * Hostile bytes for every parser of untrusted input. A case is a valid sample changed a little, spliced with
+ * another, or noise. Whatever it is, a parser may only give a value that encodes back to the same meaning, or
+ * throw its own error.
  *
- * Deterministic: a seed gives the same cases on every machine. Used by the short run in the suite and by `npm run fuzz`.
+ * Deterministic: a seed gives the same cases on every machine. Used by the short run in the suite and by `npm
+ * run fuzz`.
  */
 
 import assert from 'node:assert/strict'
@@ -22,14 +24,19 @@ interface Target {
   samples: Uint8Array[]
   /** Pieces of syntax worth inserting. */
   words: Uint8Array[]
-  /** Parses; on success checks that what was read can be written and read again to the same. Throws only `refusal`. */
+  /**
+   * Parses; on success checks that what was read can be written and read again to the same. Throws only
+   * `refusal`.
+   */
   run(bytes: Uint8Array): void
   refusal: typeof InvalidManifestError | typeof ProtocolError
 }
 
 const LIMITS: WireLimits = { pieceCount: 300, maxPieceBytes: 16_384 }
 const ROOT = new Uint8Array(32)
-/** With a hash that is always the same, changed manifests get past the root and reach the rest of the parser. */
+/**
+ * With a hash that is always the same, changed manifests get past the root and reach the rest of the parser.
+ */
 const constantHash = () => ROOT
 
 const MESSAGES: Message[] = [
@@ -211,8 +218,8 @@ function makeCase(target: Target, random: Random): Uint8Array {
 }
 
 /**
- * Runs cases until `isDone(cases so far)`, which is asked every 256 cases. Throws with seed, target and bytes of the first case
- * that breaks a parser.
+ * Runs cases until `isDone(cases so far)`, which is asked every 256 cases. Throws with seed, target and bytes
+ * of the first case that breaks a parser.
  */
 export function fuzz(seed: number, isDone: (cases: number) => boolean): FuzzReport {
   const random = createRandom(seed)

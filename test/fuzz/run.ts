@@ -1,5 +1,6 @@
 /**
- * `npm run fuzz [-- --seed N] [-- --cases N]`: a million cases, with the peak of memory and the seed to repeat it.
+ * `npm run fuzz [-- --seed N] [-- --cases N]`: a million cases, with the peak of memory and the seed to
+ * repeat it.
  */
 
 import { parseArgs } from 'node:util'

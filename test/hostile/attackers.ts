@@ -1,6 +1,7 @@
 /**
- * `fork` it with the name of an attack: does it to `--target` until it is killed, and tells when it is under way. What it knows of the victim is what
- * anybody can know: the address, and the name of the root in the DHT.
+ * `fork` it with the name of an attack: does it to `--target` until it is killed, and tells when it is under
+ * way. What it knows of the victim is what anybody can know: the address, and the name of the root in the
+ * DHT.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -98,7 +99,10 @@ function drained(stream: MessageStream): Promise<void> {
   })
 }
 
-/** Streams that are opened and reset, as fast as one connection takes them; another connection when it is closed. */
+/**
+ * Streams that are opened and reset, as fast as one connection takes them; another connection when it is
+ * closed.
+ */
 async function reset(): Promise<void> {
   const node = await stockNode()
   const flood = async (): Promise<void> => {
@@ -134,7 +138,10 @@ function field(number: number, bytes: Uint8Array): Uint8Array {
   return concatBytes([Uint8Array.of((number << 3) | 2, ...length), bytes])
 }
 
-/** Gossip of `count` invented authors, all signed, within half a second; sealed as by one who knows the root where `--sealed` says so. */
+/**
+ * Gossip of `count` invented authors, all signed, within half a second; sealed as by one who knows the root
+ * where `--sealed` says so.
+ */
 async function gossip(): Promise<void> {
   const root = decodeHex(values.root) as Uint8Array
   const topic = topicOf(root)

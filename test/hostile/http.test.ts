@@ -1,6 +1,6 @@
 /**
- * Clients that want a daemon's HTTP for themselves: idle connections, readers that never read, headers and bodies made to be slow. The
- * victim is a process of its own, with honest clients beside the attackers.
+ * Clients that want a daemon's HTTP for themselves: idle connections, readers that never read, headers and
+ * bodies made to be slow. The victim is a process of its own, with honest clients beside the attackers.
  */
 
 import assert from 'node:assert/strict'

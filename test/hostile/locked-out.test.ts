@@ -1,6 +1,6 @@
 /**
- * Attackers as processes of their own against a real node, from another address than an honest one that downloads beside them. Each test says what the
- * victim used meanwhile.
+ * Attackers as processes of their own against a real node, from another address than an honest one that
+ * downloads beside them. Each test says what the victim used meanwhile.
  */
 
 import assert from 'node:assert/strict'
@@ -24,7 +24,10 @@ describe('an honest download beside', { timeout: 300_000 }, () => {
   })
   after(() => rig.stop())
 
-  /** Downloads while the attack goes on. What the victim used from the start of the attack to the end of the download. */
+  /**
+   * Downloads while the attack goes on. What the victim used from the start of the attack to the end of the
+   * download.
+   */
   async function beside(t: TestContext, attack: string, flags: Record<string, string | number> = {}): Promise<Usage> {
     const before = await rig.usage()
     const attacker = await rig.attack(attack, flags)

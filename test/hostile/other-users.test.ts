@@ -1,5 +1,6 @@
 /**
- * What other users of the machine can learn from a daemon: nothing from its files, and no signature from what it says.
+ * What other users of the machine can learn from a daemon: nothing from its files, and no signature from what
+ * it says.
  */
 
 import assert from 'node:assert/strict'

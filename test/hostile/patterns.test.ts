@@ -1,8 +1,9 @@
 /**
- * No pattern in the sources takes longer than its input is long: a header or name of 16 KB made to be slow costs no more than any other.
+ * No pattern in the sources takes longer than its input is long: a header or name of 16 KB made to be slow
+ * costs no more than any other.
  *
- * Every regular expression of the folders that read what others wrote is taken from the source and run on strings of the characters that it
- * is about, repeated and broken off at the end.
+ * Every regular expression of the folders that read what others wrote is taken from the source and run on
+ * strings of the characters that it is about, repeated and broken off at the end.
  */
 
 import assert from 'node:assert/strict'

@@ -1,6 +1,6 @@
 /**
- * A victim, attackers and an honest download, each as real as it gets: the first two are processes of their own. What attackers use as their address is
- * another one of this machine's loopback than the honest node's.
+ * A victim, attackers and an honest download, each as real as it gets: the first two are processes of their
+ * own. What attackers use as their address is another one of this machine's loopback than the honest node's.
  */
 
 import { type ChildProcess, fork, type Serializable } from 'node:child_process'
@@ -63,7 +63,10 @@ export class Rig {
     return attacker
   }
 
-  /** Downloads the content as an honest node of its own; how long it took, from the first dial, in milliseconds. */
+  /**
+   * Downloads the content as an honest node of its own; how long it took, from the first dial, in
+   * milliseconds.
+   */
   async download(): Promise<number> {
     const name = `honest-${this.#downloads++}`
     const node = await createNode({

@@ -1,6 +1,7 @@
 /**
- * Honest leechers beside slow and hostile neighbours, as processes of the built command line (`npm run test:hostile` builds it). A handful of
- * the rows of `npm run bench:unequal`, with room for busy machines: what is looked for is a leecher that is starved.
+ * Honest leechers beside slow and hostile neighbours, as processes of the built command line (`npm run
+ * test:hostile` builds it). A handful of the rows of `npm run bench:unequal`, with room for busy machines:
+ * what is looked for is a leecher that is starved.
  */
 
 import assert from 'node:assert/strict'

@@ -1,6 +1,6 @@
 /**
- * Uploads that want more than the quota, the largest size or the disk gives: as one part, as many side by side, announced and never sent,
- * one part named over and over.
+ * Uploads that want more than the quota, the largest size or the disk gives: as one part, as many side by
+ * side, announced and never sent, one part named over and over.
  */
 
 import assert from 'node:assert/strict'

@@ -1,6 +1,6 @@
 /**
- * A node as a process of its own that seeds one file, for tests that attack it: `fork` it with the file and a state folder. Tells its link when it
- * listens; tells what it has used when it is asked.
+ * A node as a process of its own that seeds one file, for tests that attack it: `fork` it with the file and a
+ * state folder. Tells its link when it listens; tells what it has used when it is asked.
  */
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'

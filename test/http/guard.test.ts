@@ -1,5 +1,6 @@
 /**
- * Who may ask a daemon over HTTP: tokens, sessions, host names, pages of other origins, paths and addresses that clients name.
+ * Who may ask a daemon over HTTP: tokens, sessions, host names, pages of other origins, paths and addresses
+ * that clients name.
  */
 
 import assert from 'node:assert/strict'

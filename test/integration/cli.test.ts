@@ -10,7 +10,10 @@ import { type RunOptions, runCli, startCli, temporaryFolder } from '../cli/run-c
 
 const LENGTH = 5_000_000
 
-/** A folder with `data.bin`; `start` and `run` add what keeps a node on loopback, with a state folder per name. */
+/**
+ * A folder with `data.bin`; `start` and `run` add what keeps a node on loopback, with a state folder per
+ * name.
+ */
 async function workspace() {
   const folder = await temporaryFolder()
   const content = randomBytes(LENGTH)

@@ -94,7 +94,8 @@ describe('kill -9 at any moment', { timeout: 1_500_000 }, () => {
     const original = await digest(file)
     const port = 20_000 + random.nextInt(12_000)
 
-    // So slow that the swarm cannot end, and the kills hit nothing unfinished, before a minute is over; told otherwise once the kills are.
+    // So slow that the swarm cannot end, and the kills hit nothing unfinished, before a minute is over; told
+    // otherwise once the kills are.
     let seedLimit = '1MB'
     const startSeeder = (): SwarmProcess => {
       const child = new SwarmProcess([
@@ -123,7 +124,8 @@ describe('kill -9 at any moment', { timeout: 1_500_000 }, () => {
 
     let killedIncomplete = 0
     for (let kill = 0; kill < 30; kill++) {
-      // The moment of the kill follows what the swarm does, not the clock: after a random number of further events.
+      // The moment of the kill follows what the swarm does, not the clock: after a random number of further
+      // events.
       const victim = random.nextInt(leecherCount + 1)
       const process = leechers[victim] ?? seeder
       const target = process.events.length + 1 + random.nextInt(4)

@@ -1,5 +1,6 @@
 /**
- * What `npm pack` makes, installed into an empty folder without development dependencies, as a user of Node 22 and of Node 24 gets it.
+ * What `npm pack` makes, installed into an empty folder without development dependencies, as a user of Node
+ * 22 and of Node 24 gets it.
  */
 
 import assert from 'node:assert/strict'

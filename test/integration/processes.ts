@@ -1,5 +1,6 @@
 /**
- * Real `swarm` processes for tests: started with --json, their events awaited, killed by handle, none left behind.
+ * Real `swarm` processes for tests: started with --json, their events awaited, killed by handle, none left
+ * behind.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'

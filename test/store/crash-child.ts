@@ -1,7 +1,9 @@
 /**
- * The process that store-crash.test.ts kills: writes pieces in an order of its own and tells each one that is in `have`.
+ * The process that store-crash.test.ts kills: writes pieces in an order of its own and tells each one that is
+ * in `have`.
  *
- * Arguments: output, state folder, kind of content, seed of the order, pieces after which it only waits for its end (so that it cannot outrun its killer).
+ * Arguments: output, state folder, kind of content, seed of the order, pieces after which it only waits for
+ * its end (so that it cannot outrun its killer).
  */
 
 import { openFileStore } from '../../src/store/download/file-store.ts'

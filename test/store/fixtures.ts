@@ -25,7 +25,10 @@ export async function tempFolder(t: TestContext): Promise<string> {
   return folder
 }
 
-/** Closes the store after the test, before its folder goes: hooks of one test run in the order in which they were added. */
+/**
+ * Closes the store after the test, before its folder goes: hooks of one test run in the order in which they
+ * were added.
+ */
 export function closeAfter(t: TestContext, store: PieceStore): void {
   openStores.set(t, [...(openStores.get(t) ?? []), store])
 }

@@ -1,5 +1,6 @@
 /**
- * Nobody's file is deleted, written over or written to that this download did not write: on removal, while it runs, and at its end.
+ * Nobody's file is deleted, written over or written to that this download did not write: on removal, while it
+ * runs, and at its end.
  */
 
 import assert from 'node:assert/strict'

@@ -71,7 +71,8 @@ it('a failed move into place is tried again by the same process', async t => {
   const init = { manifest: FILE.manifest, output: join(folder, 'out', 'mine'), stateDir: join(folder, 'state'), hash }
   const store = await openFileStore(init)
   await fill(store, FILE)
-  // The folder takes no new entries and gives none away, so neither move nor unlock works; as without rights, but also for root.
+  // The folder takes no new entries and gives none away, so neither move nor unlock works; as without rights,
+  // but also for root.
   const out = dirname(init.output)
   const away = `${out}.away`
   await fs.rename(out, away)

@@ -143,7 +143,10 @@ export class RequestLedger {
     this.#endSecond(piece)
   }
 
-  /** The neighbour first asked is not expected to send the piece any more, and is told; a second one asked takes its place. */
+  /**
+   * The neighbour first asked is not expected to send the piece any more, and is told; a second one asked
+   * takes its place.
+   */
   withdrawFirst(piece: number): void {
     const first = this.senderOf(piece)
     if (first === undefined) return

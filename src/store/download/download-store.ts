@@ -1,12 +1,16 @@
 /**
- * Downloads: verified pieces go straight to their place in `<output>.part`, which becomes the output when all are there.
+ * Downloads: verified pieces go straight to their place in `<output>.part`, which becomes the output when all
+ * are there.
  *
  * Invariants:
- * - nothing is written under the final name before every wanted piece is verified, written and flushed; then it appears by rename;
- * - whatever happens to process, `.part` or state, a piece is in `have` after opening only if the state vouches for it (see
+ * - nothing is written under the final name before every wanted piece is verified, written and flushed; then
+ *   it appears by rename;
+ * - whatever happens to process, `.part` or state, a piece is in `have` after opening only if the state
+ *   vouches for it (see
  *   transfer-state.ts) or its bytes were hashed;
  * - one process writes to an output at a time (process-lock.ts); open files are bounded;
- * - nothing is written through a link (staging.ts), and over nothing that came to the output meanwhile (placing.ts).
+ * - nothing is written through a link (staging.ts), and over nothing that came to the output meanwhile
+ *   (placing.ts).
  * Made by file-store.ts.
  */
 
@@ -106,7 +110,8 @@ export class DownloadStore implements FileStore {
     return this.#reader !== undefined
   }
 
-  // -- opening ------------------------------------------------------------------------------------------------------------
+  // -- opening
+  // ------------------------------------------------------------------------------------------------------------
 
   async open(): Promise<void> {
     const { folder, hash, placing, manifest, signal, onChecked } = this.#init
@@ -154,7 +159,8 @@ export class DownloadStore implements FileStore {
     return true
   }
 
-  // -- pieces -------------------------------------------------------------------------------------------------------------
+  // -- pieces
+  // -------------------------------------------------------------------------------------------------------------
 
   async write(piece: number, data: Uint8Array): Promise<boolean> {
     const { geometry } = this.#layout
@@ -218,7 +224,10 @@ export class DownloadStore implements FileStore {
     }
   }
 
-  /** Begins a read or write; waits while the store changes under it. A write also withdraws the saved state first. */
+  /**
+   * Begins a read or write; waits while the store changes under it. A write also withdraws the saved state
+   * first.
+   */
   async #enter(kind: 'read' | 'write'): Promise<void> {
     while (this.#gate.isShut) await this.#gate.opened()
     if (this.#isClosed) throw new StoreError('the store is closed', this.path)
@@ -232,7 +241,8 @@ export class DownloadStore implements FileStore {
     this.#gate.enter()
   }
 
-  // -- flushing and state -------------------------------------------------------------------------------------------------
+  // -- flushing and state
+  // -------------------------------------------------------------------------------------------------
 
   async flush(): Promise<void> {
     if (this.#reader !== undefined || this.#isClosed) return
@@ -252,7 +262,8 @@ export class DownloadStore implements FileStore {
     this.#isStateSaved = true
   }
 
-  // -- finishing ----------------------------------------------------------------------------------------------------------
+  // -- finishing
+  // ----------------------------------------------------------------------------------------------------------
 
   finish(): Promise<void> {
     this.#finishing ??= this.#finish().catch(err => {
@@ -311,7 +322,10 @@ export class DownloadStore implements FileStore {
     )
   }
 
-  /** From here on pieces are read where the content lies, and everything that only a running download needs is given back. */
+  /**
+   * From here on pieces are read where the content lies, and everything that only a running download needs is
+   * given back.
+   */
   async #serveFinal(stamps: readonly (Stamp | undefined)[]): Promise<void> {
     const nowMs = Date.now()
     this.#reader = new GuardedReader({
@@ -346,7 +360,8 @@ export class DownloadStore implements FileStore {
       this.#flusher.stop()
       if (this.#reader !== undefined) return this.#reader.close()
       await this.#flusher.settled()
-      // Without a state (disk full, say) the next run hashes what is there; nothing is lost, so closing does not fail.
+      // Without a state (disk full, say) the next run hashes what is there; nothing is lost, so closing does
+      // not fail.
       await this.#flushAndSave().catch(() => removePath(statePath(this.#init.folder)).catch(() => {}))
       await this.#pool.closeAll()
       await this.#release()

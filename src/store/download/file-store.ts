@@ -1,6 +1,6 @@
 /**
- * Opens downloads: takes the lock of the output, finds where the pieces wait, and gives the store that writes them (download-store.ts).
- * Called by the node for every `get`.
+ * Opens downloads: takes the lock of the output, finds where the pieces wait, and gives the store that writes
+ * them (download-store.ts). Called by the node for every `get`.
  */
 
 import { dirname, resolve } from 'node:path'
@@ -18,10 +18,10 @@ import { forgetOldTransfers } from './transfer-state.ts'
 export type { FileStore, FileStoreInit } from './contract.ts'
 
 /**
- * Opens a download: finds again what earlier runs wrote, or starts afresh. When the output is there already and matches, the store is
- * finished at once. An output that differs is left alone until `finish` replaces it: whether that is wanted is the caller's
- * question, see {@link inspectOutput}. Throws `StoreError` (rights, disk, another process downloads there) and
- * `InvalidOptionsError` (`only` selects nothing).
+ * Opens a download: finds again what earlier runs wrote, or starts afresh. When the output is there already
+ * and matches, the store is finished at once. An output that differs is left alone until `finish` replaces
+ * it: whether that is wanted is the caller's question, see {@link inspectOutput}. Throws `StoreError`
+ * (rights, disk, another process downloads there) and `InvalidOptionsError` (`only` selects nothing).
  */
 export async function openFileStore(init: FileStoreInit): Promise<FileStore> {
   const path = resolve(init.output)

@@ -1,7 +1,9 @@
 /**
- * Forces written pieces to disk: in the background once enough of them wait, and when no piece was written for a while.
+ * Forces written pieces to disk: in the background once enough of them wait, and when no piece was written
+ * for a while.
  *
- * Invariant: a failure sticks, since the kernel may have dropped what it could not write; nothing more is promised then.
+ * Invariant: a failure sticks, since the kernel may have dropped what it could not write; nothing more is
+ * promised then.
  */
 
 import { forEachWide } from '../disk.ts'
@@ -19,7 +21,10 @@ export interface FlusherInit {
   quietMs: number
 }
 
-/** Files flushed at once; one thread of the pool stays free for reads. Journals combine flushes that come together. */
+/**
+ * Files flushed at once; one thread of the pool stays free for reads. Journals combine flushes that come
+ * together.
+ */
 const FLUSH_WIDTH = 3
 /**
  * From so many files on they are flushed together: one by one takes longer than what others wrote to the

@@ -1,5 +1,6 @@
 /**
- * Holds back reads and writes while what they work on changes under them: a flush with its state, a move, the end.
+ * Holds back reads and writes while what they work on changes under them: a flush with its state, a move, the
+ * end.
  */
 
 export class Gate {

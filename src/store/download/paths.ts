@@ -1,5 +1,6 @@
 /**
- * Where a download keeps its things: pieces beside the output or in a folder for what is incomplete, the rest in the state folder.
+ * Where a download keeps its things: pieces beside the output or in a folder for what is incomplete, the rest
+ * in the state folder.
  */
 
 import { basename, join, resolve } from 'node:path'

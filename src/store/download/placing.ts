@@ -1,8 +1,8 @@
 /**
  * The way of finished files from the staging area to their final names, and back.
  *
- * Invariants: nothing that was not at the output when the download was opened is written over; what is placed is in the receipt before it is
- * placed; no link is followed on the way. Called by the file store.
+ * Invariants: nothing that was not at the output when the download was opened is written over; what is placed
+ * is in the receipt before it is placed; no link is followed on the way. Called by the file store.
  */
 
 import fs from 'node:fs'
@@ -72,15 +72,18 @@ export class Placing {
     })
   }
 
-  /** Throws when a link leads from the output to a folder elsewhere: what we write there could not be told from what others have there. */
+  /**
+   * Throws when a link leads from the output to a folder elsewhere: what we write there could not be told
+   * from what others have there.
+   */
   async requireNoLink(): Promise<void> {
     if (!this.#layout.isFolder || !(await this.#tree.look(this.#names))?.isSymbolicLink()) return
     throw new StoreError('the output is a symbolic link; give the folder that it leads to', this.#init.output)
   }
 
   /**
-   * Moves files from their final names back to where they were staged: all that `isOurs` and are not there yet. Undoes a move that was cut short,
-   * and begins a repair.
+   * Moves files from their final names back to where they were staged: all that `isOurs` and are not there
+   * yet. Undoes a move that was cut short, and begins a repair.
    */
   async takeBack(staging: Staging, isOurs: (stats: fs.BigIntStats, file: number) => boolean): Promise<void> {
     let isMarked = false
@@ -107,8 +110,8 @@ export class Placing {
   }
 
   /**
-   * Makes the wanted files that have no bytes, and sets the executable bits. Gives the files that are not there whole any more: those that
-   * somebody removed or cut. Throws `StoreError`.
+   * Makes the wanted files that have no bytes, and sets the executable bits. Gives the files that are not
+   * there whole any more: those that somebody removed or cut. Throws `StoreError`.
    */
   async prepare(staging: Staging): Promise<number[]> {
     const lost: number[] = []
@@ -150,7 +153,10 @@ export class Placing {
     }
   }
 
-  /** A staging area on another file system is copied beside the output, so that what follows are renames; gives the one to move from. */
+  /**
+   * A staging area on another file system is copied beside the output, so that what follows are renames;
+   * gives the one to move from.
+   */
   async bringHome(staging: Staging): Promise<Staging> {
     const { output, selection, folder } = this.#init
     const beside = `${output}.part`
@@ -185,7 +191,10 @@ export class Placing {
     return (await home.tree.look(home.names)) as fs.BigIntStats
   }
 
-  /** Gives every wanted file its final name. `onMoving` is called before files go one by one. Throws `StoreError`; can be called again. */
+  /**
+   * Gives every wanted file its final name. `onMoving` is called before files go one by one. Throws
+   * `StoreError`; can be called again.
+   */
   async move(staging: Staging, onMoving: () => Promise<void>): Promise<void> {
     const there = await this.#tree.look(this.#names)
     const isWhole = this.#layout.isFolder && !staging.hasUnwanted && this.#moved.size === 0 && there === undefined

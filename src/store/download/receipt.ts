@@ -1,9 +1,11 @@
 /**
- * What a download put on disk, so that later we know our own: a file is ours to delete or to take back only while it is what we wrote.
+ * What a download put on disk, so that later we know our own: a file is ours to delete or to take back only
+ * while it is what we wrote.
  *
- * The receipt is written before the files get their final names, and a rename changes none of what it holds; so a crash leaves a receipt without
- * files and never files without a receipt. The mark of the staging area is there from its first file on. Both lie in the download's folder
- * of the state folder. Called by the file store, by removal and by repair.
+ * The receipt is written before the files get their final names, and a rename changes none of what it holds;
+ * so a crash leaves a receipt without files and never files without a receipt. The mark of the staging area
+ * is there from its first file on. Both lie in the download's folder of the state folder. Called by the file
+ * store, by removal and by repair.
  */
 
 import fs from 'node:fs'
@@ -20,7 +22,10 @@ export interface FileMark {
   size: bigint
   mtimeNs: bigint
   inode: bigint
-  /** Time of birth; 0 where the file system keeps none. Inodes are given out again at once, so it takes both to know a file again. */
+  /**
+   * Time of birth; 0 where the file system keeps none. Inodes are given out again at once, so it takes both
+   * to know a file again.
+   */
   birthNs: bigint
 }
 
@@ -34,7 +39,9 @@ export interface Receipt {
   only: readonly string[] | undefined
   /** In manifest order; undefined: not wanted. */
   files: readonly (FileMark | undefined)[]
-  /** Folders that we made, each by its names from the output on, joined by slashes; '' is the output itself. */
+  /**
+   * Folders that we made, each by its names from the output on, joined by slashes; '' is the output itself.
+   */
   folders: readonly string[]
 }
 
@@ -51,7 +58,10 @@ export function isMarked(stats: fs.BigIntStats, mark: FileMark | undefined): boo
   return stats.size === mark.size && stats.mtimeNs === mark.mtimeNs
 }
 
-/** Whether it is the file that we made, though somebody may have written to it since. False where that cannot be known. */
+/**
+ * Whether it is the file that we made, though somebody may have written to it since. False where that cannot
+ * be known.
+ */
 export function isOurFile(stats: fs.BigIntStats, mark: FileMark | undefined): boolean {
   if (mark === undefined || !stats.isFile() || mark.birthNs === 0n) return false
   return stats.ino === mark.inode && stats.birthtimeNs === mark.birthNs
@@ -109,8 +119,9 @@ export function receiptPath(folder: string): string {
 }
 
 /**
- * Notes that the staging area is ours, beside the last one: pieces on another file system are copied beside the output first. By inode and time of
- * birth; not by device, whose number may be another after a restart. Not flushed: what a power cut loses here is found out by hashing.
+ * Notes that the staging area is ours, beside the last one: pieces on another file system are copied beside
+ * the output first. By inode and time of birth; not by device, whose number may be another after a restart.
+ * Not flushed: what a power cut loses here is found out by hashing.
  */
 export async function markStaging(folder: string, stats: fs.BigIntStats): Promise<void> {
   await fs.promises.mkdir(folder, { recursive: true, mode: 0o700 })

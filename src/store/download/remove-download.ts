@@ -1,9 +1,11 @@
 /**
- * Deletes what a download put on disk, and nothing else: staged pieces, resume state and, when it was finished, the content itself.
+ * Deletes what a download put on disk, and nothing else: staged pieces, resume state and, when it was
+ * finished, the content itself.
  *
- * Invariants: only regular files go that are still what we wrote, by the receipt or by their hashes; each by `unlink`, and none through a link;
- * folders go when we made them and they are empty. All else stays, and is named in the answer. Between the last look at a file and its removal
- * lies one system call. Called by the node for a download that no transfer holds open.
+ * Invariants: only regular files go that are still what we wrote, by the receipt or by their hashes; each by
+ * `unlink`, and none through a link; folders go when we made them and they are empty. All else stays, and is
+ * named in the answer. Between the last look at a file and its removal lies one system call. Called by the
+ * node for a download that no transfer holds open.
  */
 
 import type { BigIntStats } from 'node:fs'
@@ -129,7 +131,10 @@ class Removal {
     return CHANGED
   }
 
-  /** Whether the file, touched or copied back from elsewhere, has the bytes that we wrote. Its neighbours in a piece must be there as well. */
+  /**
+   * Whether the file, touched or copied back from elsewhere, has the bytes that we wrote. Its neighbours in a
+   * piece must be there as well.
+   */
   async #hasOurBytes(file: number, stats: BigIntStats): Promise<boolean> {
     const range = this.#layout.piecesOfFile(file)
     if (stats.size !== BigInt(this.#layout.files[file]?.length ?? -1)) return false

@@ -1,8 +1,8 @@
 /**
  * Knows again what a download put in place, and takes it back to be mended.
  *
- * Invariant: only files that we made move, by inode and time of birth, whatever their bytes are now; a file that somebody put in their place stays
- * where it is, and so does one behind a link. Called by the node.
+ * Invariant: only files that we made move, by inode and time of birth, whatever their bytes are now; a file
+ * that somebody put in their place stays where it is, and so does one behind a link. Called by the node.
  */
 
 import { dirname, resolve } from 'node:path'
@@ -28,8 +28,9 @@ export interface OwnDownload {
 }
 
 /**
- * Moves what is left of a finished download to where its pieces wait, so that opening it again finds the good pieces and fetches the others.
- * Does nothing without a receipt, and while the output is locked. Can be called again after it was cut short. Throws `StoreError`.
+ * Moves what is left of a finished download to where its pieces wait, so that opening it again finds the good
+ * pieces and fetches the others. Does nothing without a receipt, and while the output is locked. Can be
+ * called again after it was cut short. Throws `StoreError`.
  */
 export async function takeBackDownload(init: OwnDownload): Promise<void> {
   const { manifest, stateDir, hash } = init
@@ -59,7 +60,10 @@ async function stagingFor({ manifest, incompleteDir }: OwnDownload, output: stri
   return from?.dev === to?.dev ? stagingPath(output, manifest.root, incompleteDir) : beside
 }
 
-/** Notes that the content at `output`, just hashed, is ours: somebody made it for this node. Throws `StoreError`. */
+/**
+ * Notes that the content at `output`, just hashed, is ours: somebody made it for this node. Throws
+ * `StoreError`.
+ */
 export async function keepReceipt({ manifest, output, stateDir, hash }: OwnDownload): Promise<void> {
   const selection = new Selection(new Layout(manifest), undefined)
   const { layout } = selection

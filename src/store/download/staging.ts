@@ -1,8 +1,8 @@
 /**
  * Where the pieces of a running download wait, and which of the files there are ours.
  *
- * Invariants: everything is reached without following a link (tree.ts); a file that vanished is not made again empty; what lies in the way and is
- * not ours is left as it is and reported. Called by the file store.
+ * Invariants: everything is reached without following a link (tree.ts); a file that vanished is not made
+ * again empty; what lies in the way and is not ours is left as it is and reported. Called by the file store.
  */
 
 import fs from 'node:fs'
@@ -161,7 +161,9 @@ export class Staging {
     else await this.tree.makeFolder(this.namesOf(file).slice(0, -1))
   }
 
-  /** Looks at what is here. Throws when something is in the way that no download of this content put there. */
+  /**
+   * Looks at what is here. Throws when something is in the way that no download of this content put there.
+   */
   async find(): Promise<void> {
     const { isFolder } = this.#layout
     const found = await this.tree.look(this.names)
@@ -180,9 +182,13 @@ export class Staging {
     if (found === undefined || !this.hasBytes) await this.claim()
   }
 
-  /** What is here is ours: it is new, its state vouches for it, or its bytes are pieces. Cuts what is too long and leaves our mark. */
+  /**
+   * What is here is ours: it is new, its state vouches for it, or its bytes are pieces. Cuts what is too long
+   * and leaves our mark.
+   */
   async claim(): Promise<void> {
-    // The single file is made at once: missing rights and a read-only disk show now and not after the first piece.
+    // The single file is made at once: missing rights and a read-only disk show now and not after the first
+    // piece.
     if (!this.#layout.isFolder && !this.staged.has(0)) await this.#make()
     for (const file of this.staged) {
       const length = this.#layout.files[file]?.length
@@ -195,7 +201,9 @@ export class Staging {
     this.#isOurs = true
   }
 
-  /** Throws when something of somebody else lies here: bytes of which none is a piece, and no mark of ours. */
+  /**
+   * Throws when something of somebody else lies here: bytes of which none is a piece, and no mark of ours.
+   */
   requireOurs(): void {
     if (!this.#isOurs) throw this.#foreign()
   }
@@ -208,8 +216,8 @@ export class Staging {
   }
 
   /**
-   * The wanted files in the staging folder. What is moved or removed with that folder must be this content's: a file of somebody else there
-   * stops us.
+   * The wanted files in the staging folder. What is moved or removed with that folder must be this content's:
+   * a file of somebody else there stops us.
    */
   async #list(): Promise<Set<number>> {
     const listed = new Set([this.#selection.restFile])
@@ -258,7 +266,10 @@ export class Staging {
     }
   }
 
-  /** Stamps of the wanted files and of the rest file (of those in `among`, if given); undefined for what is not there. */
+  /**
+   * Stamps of the wanted files and of the rest file (of those in `among`, if given); undefined for what is
+   * not there.
+   */
   async stamps(among?: ReadonlySet<number>): Promise<(Stamp | undefined)[]> {
     return stampsOf(this.#selection, files => this.lookAtEach(files), among)
   }

@@ -1,9 +1,10 @@
 /**
  * What a download remembers between runs, in one small file of the state folder.
  *
- * The file is there only while nothing was written to the staged files since: it is written after their data were flushed and
- * removed before the next write. Its stamp of those files catches what others did to them. So a state that reads
- * well and agrees with the files can be believed; without one every byte is hashed again. Called by the file store.
+ * The file is there only while nothing was written to the staged files since: it is written after their data
+ * were flushed and removed before the next write. Its stamp of those files catches what others did to them.
+ * So a state that reads well and agrees with the files can be believed; without one every byte is hashed
+ * again. Called by the file store.
  */
 
 import fs from 'node:fs'
@@ -16,8 +17,8 @@ import { type Stamp, stampText } from '../file-stamp.ts'
 import { readReceipt } from './receipt.ts'
 
 /**
- * 'staged': pieces wait beside the output. 'moving': files are on their way from there into an existing folder.
- * 'finished': the selected files are in place, and the rest of the boundary pieces is kept here.
+ * 'staged': pieces wait beside the output. 'moving': files are on their way from there into an existing
+ * folder. 'finished': the selected files are in place, and the rest of the boundary pieces is kept here.
  */
 export type TransferPhase = 'staged' | 'moving' | 'finished'
 
@@ -69,12 +70,15 @@ export function digestOf(stamps: readonly (Stamp | undefined)[], hash: HashFunct
   return encodeHex(hash(encodeUtf8(text)))
 }
 
-/** A transfer untouched for this long is forgotten, in milliseconds: 90 days. Its staged bytes, if any, stay and would be hashed again. */
+/**
+ * A transfer untouched for this long is forgotten, in milliseconds: 90 days. Its staged bytes, if any, stay
+ * and would be hashed again.
+ */
 const FORGET_MS = 90 * 24 * 3600 * 1000
 
 /**
- * Removes what abandoned downloads and finished selections left in the state folder long ago. A receipt stays as long as what it is about: without
- * it nobody could tell that those files are ours. Never throws.
+ * Removes what abandoned downloads and finished selections left in the state folder long ago. A receipt stays
+ * as long as what it is about: without it nobody could tell that those files are ours. Never throws.
  */
 export async function forgetOldTransfers(transfers: string, nowMs: number, hash: HashFunction): Promise<void> {
   const names = await fs.promises.readdir(transfers).catch(() => [])

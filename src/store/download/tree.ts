@@ -1,13 +1,15 @@
 /**
- * What lies below one folder, reached name by name, so that a symbolic link put there meanwhile leads nothing of ours elsewhere.
+ * What lies below one folder, reached name by name, so that a symbolic link put there meanwhile leads nothing
+ * of ours elsewhere.
  *
- * `O_NOFOLLOW` guards the last name of a path only. On Linux every folder on the way is opened without following links, and what is
- * done in it goes through its handle (`/proc/self/fd/<n>/<name>`): a folder that is swapped after that changes nothing for us. Elsewhere
- * the folders are looked at before and after, and an opened file is compared with what the path names; what remains there: within
- * that moment an empty file may be made, or an entry moved or removed, in the place that a link was just put to.
+ * `O_NOFOLLOW` guards the last name of a path only. On Linux every folder on the way is opened without
+ * following links, and what is done in it goes through its handle (`/proc/self/fd/<n>/<name>`): a folder that
+ * is swapped after that changes nothing for us. Elsewhere the folders are looked at before and after, and an
+ * opened file is compared with what the path names; what remains there: within that moment an empty file may
+ * be made, or an entry moved or removed, in the place that a link was just put to.
  *
- * The base itself may be reached through links: it is the user's own choice. It is opened once, and stays the folder that it was then.
- * Called by downloads, which write, move and delete through it.
+ * The base itself may be reached through links: it is the user's own choice. It is opened once, and stays the
+ * folder that it was then. Called by downloads, which write, move and delete through it.
  */
 
 import fs from 'node:fs'
@@ -68,7 +70,10 @@ export class Tree {
     return join(this.base, ...names)
   }
 
-  /** Opens a file, never through a link. Rejects with Node's own error for the file itself, `StoreError` for the folders on the way. */
+  /**
+   * Opens a file, never through a link. Rejects with Node's own error for the file itself, `StoreError` for
+   * the folders on the way.
+   */
   async openFile(names: Names, flags: number, mode = 0o666): Promise<number> {
     return this.#within(names, async path => {
       const fd = await openRaw(path, flags | O_NOFOLLOW, mode)
@@ -90,7 +95,10 @@ export class Tree {
     }
   }
 
-  /** The names in a folder and whether each is a folder or a regular file (a link is neither). Throws `StoreError`. */
+  /**
+   * The names in a folder and whether each is a folder or a regular file (a link is neither). Throws
+   * `StoreError`.
+   */
   async list(names: Names): Promise<fs.Dirent[]> {
     try {
       return await this.#within([...names, '.'], path => fs.promises.readdir(path, { withFileTypes: true }))
@@ -100,7 +108,10 @@ export class Tree {
     }
   }
 
-  /** Makes the folder and those on the way; gives those that were not there before, outermost first. Throws `StoreError`. */
+  /**
+   * Makes the folder and those on the way; gives those that were not there before, outermost first. Throws
+   * `StoreError`.
+   */
   async makeFolder(names: Names): Promise<Names[]> {
     const made: Names[] = []
     for (let depth = 1; depth <= names.length; depth++) {
@@ -140,7 +151,10 @@ export class Tree {
     await this.#within(from, source => to.#within(toNames, target => fs.promises.rename(source, target)))
   }
 
-  /** Moves a file to where nothing is; rejects with `EEXIST` when something is. Without hard links there is a moment between look and move. */
+  /**
+   * Moves a file to where nothing is; rejects with `EEXIST` when something is. Without hard links there is a
+   * moment between look and move.
+   */
   async renameNew(from: Names, to: Tree, toNames: Names): Promise<void> {
     try {
       await this.#within(from, source => to.#within(toNames, target => fs.promises.link(source, target)))
@@ -152,7 +166,10 @@ export class Tree {
     await this.unlink(from)
   }
 
-  /** Makes created and renamed entries of the folder survive a power cut. Platforms that cannot are passed over. */
+  /**
+   * Makes created and renamed entries of the folder survive a power cut. Platforms that cannot are passed
+   * over.
+   */
   async syncFolder(names: Names): Promise<void> {
     if (process.platform === 'win32') return
     const path = this.pathOf(names)

@@ -78,7 +78,8 @@ describe('commands through the daemon', () => {
   test('status is drawn again and again on a terminal until Ctrl-C', {
     skip: existsSync('/usr/bin/script') ? false : 'script is not installed'
   }, async () => {
-    // exec: else a shell between (dash does not replace itself by its last command) dies of the Ctrl-C as well, and its code is what we see.
+    // exec: else a shell between (dash does not replace itself by its last command) dies of the Ctrl-C as
+    // well, and its code is what we see.
     const command = ['exec', process.execPath, MAIN, 'status', ...inState(leecher)].join(' ')
     const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
     let drawn = ''

@@ -1,6 +1,7 @@
 /**
- * The gateway under real clients while the download runs: curl, wget, aria2c, many readers at once, and ones that come and go. Daemons
- * are processes; a download limit keeps the leecher incomplete for as long as a test needs.
+ * The gateway under real clients while the download runs: curl, wget, aria2c, many readers at once, and ones
+ * that come and go. Daemons are processes; a download limit keeps the leecher incomplete for as long as a
+ * test needs.
  */
 
 import assert from 'node:assert/strict'
@@ -32,7 +33,9 @@ describe('clients of the gateway while the download runs', () => {
   })
   after(() => world.close())
 
-  /** So slow that the download cannot end before a test has looked at it, and so fast that it then ends soon. */
+  /**
+   * So slow that the download cannot end before a test has looked at it, and so fast that it then ends soon.
+   */
   const SLOW = 200_000
   const FAST = { downloadBytesPerSecond: 8 * MB }
 
@@ -133,7 +136,8 @@ describe('clients of the gateway while the download runs', () => {
     const whole = await readFile(path)
     const bodies: Promise<void>[] = []
     for (let reader = 0; reader < 100; reader++) {
-      // Spread over the content, each a third of a megabyte, in an order that has nothing to do with the content's.
+      // Spread over the content, each a third of a megabyte, in an order that has nothing to do with the
+      // content's.
       const start = ((reader * 37) % 100) * Math.floor((LENGTH - 400_000) / 100)
       bodies.push(
         (async () => {

@@ -1,5 +1,6 @@
 /**
- * The gateway beside nginx: the same requests to both, the same statuses, headers and bytes; and how fast each is.
+ * The gateway beside nginx: the same requests to both, the same statuses, headers and bytes; and how fast
+ * each is.
  */
 
 import assert from 'node:assert/strict'

@@ -26,7 +26,10 @@ describe('an origin', { timeout: 600_000 }, () => {
   })
   after(() => world.close())
 
-  /** Gives half of the content to the URL signed `old`, all of it to that signed `new`, and cuts long answers, so that it is asked again. */
+  /**
+   * Gives half of the content to the URL signed `old`, all of it to that signed `new`, and cuts long answers,
+   * so that it is asked again.
+   */
   const startExpiring = (): Promise<OriginServer> =>
     startOrigin(content, {
       cutAfter: MIB,
@@ -58,7 +61,8 @@ describe('an origin', { timeout: 600_000 }, () => {
       assert.equal(code, 0, stdout + stderr)
       assert.match(await readFile(asked, 'utf8'), /file\.bin.*403 \(Request has expired\)/)
       await isWhole(output)
-      // Each cut costs what of a piece was on its way, the more the slower we read; to begin anew would be half as much again.
+      // Each cut costs what of a piece was on its way, the more the slower we read; to begin anew would be
+      // half as much again.
       assert.ok(origin.served < content.byteLength * 1.4, `${origin.served} bytes were sent`)
     })
   }

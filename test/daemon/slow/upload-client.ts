@@ -1,6 +1,6 @@
 /**
- * Clients of uploads as processes of their own, so that a test can kill them: `node upload-client.ts tus|parts <url> <file> <state>`.
- * Started again, each asks how far the daemon got and sends the rest.
+ * Clients of uploads as processes of their own, so that a test can kill them: `node upload-client.ts
+ * tus|parts <url> <file> <state>`. Started again, each asks how far the daemon got and sends the rest.
  */
 
 import { open, readFile } from 'node:fs/promises'

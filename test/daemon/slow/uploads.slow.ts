@@ -16,8 +16,9 @@ const KILLS = 10
 const CLIENT = fileURLToPath(new URL('upload-client.ts', import.meta.url))
 
 /**
- * Passes requests on to the daemon, bodies one after the other, and notes what the daemon confirmed. When armed, it calls back as soon as
- * something new was confirmed and the next body has begun, and passes nothing on until it is released.
+ * Passes requests on to the daemon, bodies one after the other, and notes what the daemon confirmed. When
+ * armed, it calls back as soon as something new was confirmed and the next body has begun, and passes nothing
+ * on until it is released.
  */
 class Gate implements AsyncDisposable {
   target = ''

@@ -1,5 +1,6 @@
 /**
- * The queue with everything that belongs to it but the network: the node gives transfers that a test ends as it likes.
+ * The queue with everything that belongs to it but the network: the node gives transfers that a test ends as
+ * it likes.
  */
 
 import assert from 'node:assert/strict'

@@ -1,4 +1,6 @@
-/** What hostile peers do, by name. Each is as small as the harm allows; hostile-peer.ts does the connecting. */
+/**
+ * What hostile peers do, by name. Each is as small as the harm allows; hostile-peer.ts does the connecting.
+ */
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'

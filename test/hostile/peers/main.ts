@@ -1,7 +1,7 @@
 /**
- * `node test/hostile/peers/main.ts <behaviour> --manifest <file> --peer <multiaddr>…`: hostile peers as a process of their own, until it is
- * killed. Prints JSON lines: `listening` with addresses, then `linked` when each of them has a neighbour. `--count` peers live in it, each with its
- * own identity.
+ * `node test/hostile/peers/main.ts <behaviour> --manifest <file> --peer <multiaddr>…`: hostile peers as a
+ * process of their own, until it is killed. Prints JSON lines: `listening` with addresses, then `linked` when
+ * each of them has a neighbour. `--count` peers live in it, each with its own identity.
  */
 
 import { parseArgs } from 'node:util'
