@@ -108,9 +108,9 @@ export function listenerFor(root: Uint8Array, overrides: Partial<SwarmListener> 
  * Resolves when `condition` holds, asked again after each event loop turn; for state that has no event of its
  * own.
  */
-export async function until(condition: () => boolean, what: string): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
   }

@@ -3,7 +3,7 @@
  * that stay. Used by host.ts.
  */
 
-import type { PeerId } from '@libp2p/interface'
+import type { PeerId, PeerInfo } from '@libp2p/interface'
 import { fromOf } from '../limits/remote-address.ts'
 import type { HostOptions } from '../types.ts'
 import type { DhtGuard } from './dht-guard.ts'
@@ -28,6 +28,7 @@ export function onDemandDht({ servesDht, log }: HostOptions, guard: DhtGuard): (
   const load = async (components: DhtComponents, clientMode: boolean) => {
     const dht = await loadKad(components, clientMode)
     filter(dht as unknown as Internals, components, guard)
+    admitServersOnly(dht as unknown as Internals, components)
     return dht
   }
   return components => new OnDemandDht(components, { protocol: DHT_PROTOCOL, load, log, serveAfterMs })
@@ -35,6 +36,8 @@ export function onDemandDht({ servesDht, log }: HostOptions, guard: DhtGuard): (
 
 /** What the DHT does with each message that comes; not published in its types. */
 interface Internals {
+  /** Takes a peer that it heard of into the routing table, after it has dialled and pinged it. */
+  onPeerConnect(peer: PeerInfo): Promise<void>
   rpc: { handleMessage(peer: PeerId, message: { type: string }): Promise<unknown> }
 }
 
@@ -45,6 +48,19 @@ function filter({ rpc }: Internals, { connectionManager }: DhtComponents, guard:
     const from = fromOf(connectionManager.getConnections(peer)[0])
     const isRecord = message.type === 'ADD_PROVIDER'
     return (await guard.admits(peer.toString(), from, isRecord)) ? handle(peer, message) : undefined
+  }
+}
+
+/**
+ * Only a peer that has told us itself that it serves comes into the routing table. The module takes every
+ * peer that an answer names, also as a provider, and dials and pings it first: in a crowd of leechers, which
+ * serve nobody, that is a fifth of all connections.
+ */
+function admitServersOnly(dht: Internals, { peerStore }: DhtComponents): void {
+  const admit = dht.onPeerConnect.bind(dht)
+  dht.onPeerConnect = async peer => {
+    const known = await peerStore.get(peer.id).catch(() => undefined)
+    if (known?.protocols.includes(DHT_PROTOCOL) === true) await admit(peer)
   }
 }
 

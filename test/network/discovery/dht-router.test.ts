@@ -52,6 +52,26 @@ describe('the bootstrap loop', () => {
   })
 })
 
+describe('a lookup', () => {
+  it('connects to no peer that a record names, since that one serves no DHT', async () => {
+    const bootstrap = bootstrapNode.addresses()
+    const named = await hosts.create({ bootstrap, servesDht: false })
+    const asking = await hosts.create({ bootstrap, servesDht: false })
+    await until(async () => await named.router.announce(rootOf(7)), 'announced')
+    const found: string[] = []
+    await until(async () => {
+      for await (const { peer } of asking.router.find(rootOf(7))) found.push(peer)
+      return found.length > 0
+    }, 'found')
+    assert.ok(found.includes(named.peer))
+    // A connection that is begun later stands, and is identified.
+    const later = await hosts.create({ dht: false })
+    await asking.bootstrap(later.addresses()[0] as string)
+    await until(() => asking.addressesOf(later.peer).length > 0, 'identified')
+    assert.deepEqual(asking.addressesOf(named.peer), [])
+  })
+})
+
 describe('announcements', () => {
   it('are repeated at once when a peer joins that could have been told, and after an address change', async () => {
     let told = 0
