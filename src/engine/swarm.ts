@@ -357,8 +357,7 @@ export class Swarm {
     state.options = resolveEngineOptions({ ...state.options, ...limits })
     this.#uploadBudget.setRate(state.options.uploadBytesPerSecond, nowMs)
     this.#downloadBudget.setRate(state.options.downloadBytesPerSecond, nowMs)
-    const surplus = state.neighbourOf.size - state.options.maxNeighbours
-    if (surplus <= 0) return
+    const surplus = Math.max(0, state.neighbourOf.size - state.options.maxNeighbours)
     const newest = [...state.neighbourOf.values()].reverse()
     for (const neighbour of newest.slice(0, surplus)) this.#membership.disconnect(neighbour, 'fewer neighbours allowed', 0, nowMs)
   }
@@ -367,6 +366,7 @@ export class Swarm {
     const state = this.#state
     const lateMs = nowMs - this.#housekeepMs
     this.#housekeepMs = nowMs + ENGINE.HOUSEKEEPING_MS
+    this.#pieceConnections.handleHousekeeping(lateMs)
     this.#downloader.housekeep(nowMs)
     this.#origin.housekeep(nowMs, lateMs)
     this.#uploader.housekeep(nowMs)

@@ -25,12 +25,26 @@ describe('connections for pieces', () => {
     assert.equal(connections.next(1_000_000), undefined)
   })
 
+  it('are not asked for while housekeeping comes late, however late a single round was', () => {
+    const connections = new PieceConnections()
+    for (const peer of ['a', 'b']) connections.handleJoined(peer)
+    connections.handleHousekeeping(3_600_000)
+    assert.equal(connections.next(0), 'a')
+    for (let round = 0; round < 16; round++) connections.handleHousekeeping(40)
+    assert.equal(connections.next(0), undefined)
+    for (let round = 0; round < 16; round++) connections.handleHousekeeping(2)
+    assert.equal(connections.next(0), 'b')
+  })
+
   it('are asked for by a peer whose uplink takes long for a piece, and by no other', () => {
     const asksFor = (pieceMs: number): string[] => {
       const swarm = swarmOf(16, 'all')
       for (const peer of ['a', 'b']) join(swarm, peer, 16, [])
       const asked: string[] = []
       const hand = (input: Input, nowMs: number): void => {
+        // The timer of an idle machine.
+        for (let dueMs = swarm.deadlineMs(); dueMs !== undefined && dueMs < nowMs; dueMs = swarm.deadlineMs())
+          swarm.handle({ type: 'tick' }, dueMs)
         for (const output of swarm.handle(input, nowMs)) if (output.type === 'openPieceConnection') asked.push(output.peer)
       }
       for (let piece = 0; piece < 6; piece++) {
