@@ -19,7 +19,7 @@ const cut = (outputs: readonly Output[]): string[] =>
   outputs.flatMap(output => (output.type === 'disconnect' ? [output.peer] : []))
 
 describe('a peer that has all neighbours that it may have', () => {
-  it('takes a newcomer in place of the one that dialled it first, once those there have had their time', () => {
+  it('lets the neighbour that dialled it first go for a newcomer, once those there have had their time', () => {
     const swarm = full(2)
     assert.deepEqual(cut(newcomer(swarm, 'late', 1000)), ['late'])
     assert.deepEqual(cut(newcomer(swarm, 'late', 20_000)), ['n2'])
@@ -50,7 +50,7 @@ describe('a peer that has all neighbours that it may have', () => {
     assert.equal(takesAt(4000, 60_000), true)
   })
 
-  it('keeps those that it dialled, whoever knocks', () => {
+  it('keeps those that it dialled, however many others knock', () => {
     const swarm = full(MOST)
     for (let nowMs = 20_000; nowMs < 200_000; nowMs += 20_000)
       assert.deepEqual(cut(newcomer(swarm, `late${nowMs}`, nowMs)), [`late${nowMs}`])
