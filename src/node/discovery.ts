@@ -63,7 +63,7 @@ export class Discovery {
     this.#init.handle({ type: 'peerDiscovered', peer, source })
   }
 
-  /** A neighbour told of others; the engine hears of them in the message itself, but for keepers. */
+  /** A neighbour named others. The engine reads them from the message itself, except keepers. */
   handleTold(message: Message): void {
     if (message.type === 'keepers')
       for (const keeper of message.keepers) this.discover(keeper.peer, keeper.addresses, 'neighbour')

@@ -107,8 +107,7 @@ export class SwarmDriver {
       random: init.random,
       nowMs
     })
-    const handle = (input: Input): boolean => this.handle(input)
-    this.#discovery = new Discovery({ host, root, geometry, store, hints: init.hints, handle })
+    this.#discovery = new Discovery({ host, root, geometry, store, hints: init.hints, handle: input => this.handle(input) })
     this.#serving = new Serving({
       geometry,
       store,
@@ -153,8 +152,8 @@ export class SwarmDriver {
   }
 
   /**
-   * Hands an input to the engine and performs its outputs. True when these say that the piece which the input
-   * told of is to be verified and stored: its bytes are the caller's, and so is that work.
+   * Hands an input to the engine and performs its outputs. True when these say that the piece of the input is
+   * to be verified and stored: its bytes are the caller's, and so is that work.
    */
   handle(input: Input): boolean {
     if (this.#closing.signal.aborted) return false

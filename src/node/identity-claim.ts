@@ -1,10 +1,9 @@
 /**
- * One process per identity: whoever comes second to a state folder is a peer of its own, for as long as it
- * runs.
+ * One process per identity: the second process on a state folder is a peer of its own for as long as it runs.
  *
- * Two processes with one peer id cannot find each other (a `get` beside a `seed` on one machine), and whoever
- * dials that id reaches either. The identity goes to the first, and is free again with its end, however it
- * ended. A holder on another host or in another container counts as gone at once: a node that is started anew
+ * Two processes with one peer id cannot find each other (a `get` and a `seed` on one machine), and a dial of
+ * that id reaches either. The identity goes to the first, and is free again with its end, however it
+ * ended. A holder on another host or in another container counts as gone at once: a node that is restarted
  * in a fresh container has to be the peer that others know. Called by node.ts.
  */
 
@@ -22,8 +21,8 @@ export interface IdentityClaim {
 }
 
 /**
- * Never throws: where no lock can be written there is no telling, and whether the folder can be used is for
- * whoever reads the identity to say.
+ * Never throws: where no lock can be written nothing is known of others, and the code that reads the identity
+ * says whether the folder can be used.
  */
 export async function claimIdentity(stateDir: string): Promise<IdentityClaim> {
   let lock: ProcessLock | undefined

@@ -40,7 +40,7 @@ export async function readManifestFile(path: string, hash: HashFunction): Promis
 }
 
 /**
- * Fetches the piece list that a link names from whoever has it, checks it against the root, and gives a
+ * Fetches the piece list that a link names from any peer that has it, checks it against the root, and gives a
  * manifest. Asks hinted peers first, then what the DHT and the LAN know, until somebody answers, `timeoutMs`
  * passes or `signal` aborts.
  */

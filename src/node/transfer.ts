@@ -8,43 +8,24 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { Geometry } from '../content/geometry.ts'
 import { formatLink } from '../content/link.ts'
 import type { Manifest, PeerHint } from '../content/manifest.ts'
-import type { SwarmSnapshot } from '../engine/snapshot.ts'
-import { ContentChangedError, InvalidOptionsError, NoPeersError, type OriginError, StalledError, SwarmError } from '../errors.ts'
-import type { Host } from '../network/types.ts'
+import { NoPeersError, type OriginError, StalledError, SwarmError } from '../errors.ts'
 import { checkOrigins } from '../origin/settings.ts'
 import { downloadFault } from '../store/download/download-fault.ts'
-import { PieceLostError, type PieceStore } from '../store/piece-store.ts'
+import { PieceLostError } from '../store/piece-store.ts'
 import { createRandom } from '../util/random.ts'
 import { SYSTEM_CLOCK } from './clock.ts'
 import { type DriverInit, SwarmDriver } from './driver.ts'
-import type { OriginSnapshot, PeerSnapshot, Transfer, TransferEvents, TransferLimits, TransferSnapshot } from './types.ts'
+import { RangeReader } from './range-reader.ts'
+import { takeTransferSnapshot, whatWasTried } from './transfer-snapshot.ts'
+import type { Transfer, TransferEvents, TransferLimits, TransferSnapshot } from './types.ts'
 
-/** Neighbouring pieces as one chunk; `last` is the last of them. */
-interface Run {
-  last: number
-  data: Uint8Array
-}
-
-export interface TransferInit {
-  host: Host
+export interface TransferInit extends Omit<DriverInit, 'geometry' | 'clock' | 'random' | 'events'> {
   manifest: Manifest
-  root: Uint8Array
-  pieceList: Uint8Array
-  store: PieceStore
   path: string
-  labels: Readonly<Record<string, string>>
-  engine: DriverInit['engine']
-  uploadBudget: DriverInit['uploadBudget']
-  downloadBudget: DriverInit['downloadBudget']
-  uploadSlots: DriverInit['uploadSlots']
-  uploadCount: DriverInit['uploadCount']
-  hints: DriverInit['hints']
-  origins: readonly string[]
-  originOptions: DriverInit['originOptions']
   /** Fail after this long without a new piece; 0: never. */
   timeoutMs: number
   onClosed: () => void
@@ -58,13 +39,6 @@ const TICK_MS = 1000
  */
 const ORIGIN_GRACE_MS = 3000
 const ORIGIN_GRACE_WITH_PEERS_MS = 60_000
-/** A reader asks for this much ahead of where it is, in bytes (and at least four pieces). */
-const READ_AHEAD_BYTES = 8 * 1024 * 1024
-/**
- * Pieces that lie side by side are read and given out together up to this size: each chunk costs its taker a
- * turn of the event loop.
- */
-const READ_RUN_BYTES = 1024 * 1024
 
 export class SwarmTransfer implements Transfer {
   readonly root: string
@@ -74,6 +48,7 @@ export class SwarmTransfer implements Transfer {
 
   readonly #init: TransferInit
   readonly #driver: SwarmDriver
+  readonly #reader: RangeReader
   readonly #geometry: Geometry
   readonly #events = new EventEmitter()
   readonly #piecesWanted: number
@@ -91,7 +66,6 @@ export class SwarmTransfer implements Transfer {
   #progressTimer: NodeJS.Timeout | undefined
   #ticker: NodeJS.Timeout
   #finishing = false
-  #readers = 0
   #closed: Promise<void> | undefined
 
   constructor(init: TransferInit) {
@@ -126,22 +100,10 @@ export class SwarmTransfer implements Transfer {
     this.#bytesDone = bytesDone
 
     this.#driver = new SwarmDriver({
-      host: init.host,
-      root: init.root,
+      ...init,
       geometry: this.#geometry,
-      store: init.store,
-      labels: init.labels,
       clock: SYSTEM_CLOCK,
       random: createRandom(randomBytes(4).readUInt32LE()),
-      engine: init.engine,
-      uploadBudget: init.uploadBudget,
-      downloadBudget: init.downloadBudget,
-      uploadSlots: init.uploadSlots,
-      uploadCount: init.uploadCount,
-      pieceList: init.pieceList,
-      hints: init.hints,
-      origins: init.origins,
-      originOptions: init.originOptions,
       events: {
         onPieceVerified: (piece, peer) => this.#handlePieceVerified(piece, peer, isWanted(piece)),
         onPieceLost: (pieces, message) => {
@@ -169,6 +131,16 @@ export class SwarmTransfer implements Transfer {
           this.#fail(err instanceof SwarmError ? err : new SwarmError('internal', `engine failed: ${String(err)}`, {}, err))
       }
     })
+    this.#reader = new RangeReader({
+      geometry: this.#geometry,
+      store: init.store,
+      path: init.path,
+      driver: this.#driver,
+      events: this.#events,
+      closing: this.#closing.signal,
+      isWhole: () => this.#state === 'seeding',
+      failure: () => this.#failure
+    })
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
   }
 
@@ -194,53 +166,15 @@ export class SwarmTransfer implements Transfer {
   }
 
   snapshot(): TransferSnapshot {
-    const nowMs = performance.now()
-    const engine = this.#driver.engine.snapshot()
-    const downloadRate = this.#driver.traffic.down.rate(nowMs)
-    const bytesLeft = this.#bytesWanted - this.#bytesDone
-    const peers: PeerSnapshot[] = []
-    for (const traffic of this.#driver.traffic.peers.values()) {
-      const neighbour = engine.peers.find(({ peer }) => peer === traffic.peer)
-      peers.push({
-        peer: traffic.peer,
-        address: traffic.address,
-        encryption: traffic.encryption,
-        piecesHeld: neighbour?.piecesHeld ?? 0,
-        bytesDownloaded: traffic.down.total,
-        bytesUploaded: traffic.up.total,
-        downloadRate: traffic.down.rate(nowMs),
-        uploadRate: traffic.up.rate(nowMs),
-        rttMs: this.#init.host.rttMs(traffic.peer) ?? neighbour?.rttMs,
-        connected: this.#driver.peers.has(traffic.peer)
-      })
-    }
-    const isDownloading = this.#state === 'downloading'
-    return {
-      root: this.root,
-      name: this.manifest.name,
-      state: isDownloading && this.#driver.peers.size === 0 && this.#driver.traffic.origin.total === 0 ? 'finding' : this.#state,
-      bytesTotal: this.#bytesWanted,
-      bytesDone: this.#bytesDone,
-      pieceCount: this.#piecesWanted,
-      piecesDone: this.#piecesDone,
-      downloadRate,
-      uploadRate: this.#driver.traffic.up.rate(nowMs),
-      etaMs: isDownloading && downloadRate > 0 ? (bytesLeft / downloadRate) * 1000 : undefined,
-      neighbours: this.#driver.peers.size,
-      peers,
-      bytesWasted: this.#driver.traffic.bytesWasted,
-      bytesDownloaded: this.#driver.traffic.down.total,
-      bytesUploaded: this.#driver.traffic.up.total,
-      origin: this.#originSnapshot(engine, nowMs),
-      waitingFor: isDownloading && bytesLeft > 0 ? this.#waitingFor(engine.waitingFor) : undefined
-    }
-  }
-
-  #originSnapshot({ keepers, isKeeper }: SwarmSnapshot, nowMs: number): OriginSnapshot | undefined {
-    const urls = this.#driver.origins
-    if (urls === undefined) return undefined
-    const { origin: originMeter } = this.#driver.traffic
-    return { bytes: originMeter.total, rate: originMeter.rate(nowMs), isKeeper, keepers: keepers.length, urls }
+    return takeTransferSnapshot({
+      manifest: this.manifest,
+      host: this.#init.host,
+      driver: this.#driver,
+      state: this.#state,
+      pieces: { wanted: this.#piecesWanted, done: this.#piecesDone },
+      bytes: { wanted: this.#bytesWanted, done: this.#bytesDone },
+      originFault: this.#originFailure?.err
+    })
   }
 
   on<K extends keyof TransferEvents>(event: K, listener: (value: TransferEvents[K]) => void): () => void {
@@ -273,81 +207,8 @@ export class SwarmTransfer implements Transfer {
     this.#driver.handle({ type: 'limitsChanged', limits })
   }
 
-  async *read({ start, end, signal, buffers }: Parameters<Transfer['read']>[0]): AsyncGenerator<Uint8Array> {
-    if (!(start >= 0 && end <= this.manifest.length && start <= end)) {
-      throw new InvalidOptionsError(`range [${start}, ${end}) is outside of the content's ${this.manifest.length} bytes`)
-    }
-    const range = this.#geometry.piecesOfRange(start, end)
-    if (range === undefined) return
-    const reader = `reader ${++this.#readers}`
-    const ahead = Math.max(4, Math.ceil(READ_AHEAD_BYTES / this.#geometry.pieceLength))
-    const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
-    const { store } = this.#init
-    const { pieceLength } = this.#geometry
-    const longestRun = Math.min(range.last - range.first + 1, Math.max(1, Math.floor(READ_RUN_BYTES / pieceLength)))
-    // Two take turns: the disk fills one while the caller works with the other.
-    const readRun = (first: number, turn: number): Promise<Run> => {
-      let last = first
-      while (last < range.last && last - first + 1 < longestRun && store.have.get(last + 1)) last++
-      const offset = this.#geometry.pieceOffset(first)
-      const bytes = this.#geometry.pieceOffset(last) + this.#geometry.pieceBytes(last) - offset
-      const lent = buffers?.[turn]
-      if (first === last && lent === undefined) return store.read(first).then(data => ({ last, data }))
-      const buffer = lent !== undefined && lent.byteLength >= bytes ? lent : Buffer.allocUnsafeSlow(bytes)
-      const data = buffer.subarray(0, bytes)
-      const reads = Array.from({ length: last - first + 1 }, async (_, index) => {
-        const into = data.subarray(index * pieceLength, index * pieceLength + this.#geometry.pieceBytes(first + index))
-        const piece = await store.read(first + index, into)
-        // A store may give out what it holds in place of filling ours.
-        if (piece.byteOffset !== into.byteOffset || piece.buffer !== into.buffer) into.set(piece)
-      })
-      return Promise.all(reads).then(() => ({ last, data }))
-    }
-    let next: Promise<Run> | undefined
-    try {
-      for (let piece = range.first, turn = 0; piece <= range.last; turn ^= 1) {
-        stop.throwIfAborted()
-        if (this.#state !== 'seeding') {
-          const last = Math.min(range.last, piece + ahead - 1)
-          this.#driver.handle({ type: 'readerMoved', reader, first: piece, last, deadlineMs: performance.now() })
-        }
-        while (!store.have.get(piece)) {
-          if (!store.isWritable) throw new ContentChangedError(this.path)
-          await once(this.#events, `have ${piece}`, { signal: stop })
-        }
-        const run = await (next ?? readRun(piece, turn)).catch(err => this.#losePieces(err))
-        next = undefined
-        // Lost under our feet: it is fetched again, or above is said that it cannot be.
-        if (run === undefined) continue
-        const { last, data } = run
-        if (last < range.last && store.have.get(last + 1)) {
-          next = readRun(last + 1, turn ^ 1)
-          // Awaited one turn later, or never when the reader leaves; meanwhile a failure must not count as
-          // unhandled.
-          next.catch(() => {})
-        }
-        const offset = this.#geometry.pieceOffset(piece)
-        yield data.subarray(Math.max(0, start - offset), Math.min(data.byteLength, end - offset))
-        piece = last + 1
-      }
-    } catch (err) {
-      if (err instanceof ContentChangedError) throw err
-      if (this.#failure !== undefined) throw this.#failure
-      if (this.#closing.signal.aborted && signal?.aborted !== true)
-        throw new StalledError('the transfer was closed while it was read')
-      throw err
-    } finally {
-      this.#driver.handle({ type: 'readerLeft', reader })
-      // The caller's buffers are its own again only when nothing fills them any more.
-      if (buffers !== undefined) await next?.catch(() => {})
-    }
-  }
-
-  /** What a reader met; anything but lost pieces is thrown. */
-  #losePieces(err: unknown): undefined {
-    if (!(err instanceof PieceLostError)) throw err
-    this.#driver.losePieces(err)
-    if (!this.#init.store.isWritable) throw new ContentChangedError(this.path)
+  read(options: Parameters<Transfer['read']>[0]): AsyncGenerator<Uint8Array> {
+    return this.#reader.read(options)
   }
 
   availability(): { have: Uint8Array; holders: number[] } {
@@ -455,27 +316,11 @@ export class SwarmTransfer implements Transfer {
       this.#fail(
         this.#everHadNeighbour
           ? new StalledError(`${waited}: ${this.snapshot().waitingFor ?? 'peers are connected but send nothing'}`)
-          : new NoPeersError(`${waited}: ${this.#whatWasTried()}`)
+          : new NoPeersError(`${waited}: ${whatWasTried(this.#driver)}`)
       )
       return
     }
     if (this.#state === 'downloading' || this.#driver.peers.size > 0) this.#scheduleProgress()
-  }
-
-  #waitingFor(engineSays: string | undefined): string | undefined {
-    if (this.#originFailure !== undefined && this.#driver.peers.size === 0) return this.#originFailure.err.message
-    if (this.#driver.origins !== undefined && this.#originFailure === undefined && this.#driver.peers.size === 0)
-      return engineSays
-    if (this.#driver.peers.size > 0) return engineSays
-    return `no peer is connected (${this.#whatWasTried()})`
-  }
-
-  #whatWasTried(): string {
-    const { hints, dht, dhtFound, mdns } = this.#driver.tried
-    const { dials } = this.#driver
-    const tried = [`${hints} given peer(s)`, `DHT asked ${dht} time(s), ${dhtFound} found`, `mDNS saw ${mdns}`]
-    if (dials.failed > 0) tried.push(`${dials.failed} of ${dials.tried} connection(s) failed, the last with "${dials.lastError}"`)
-    return `tried ${tried.join('; ')}`
   }
 
   #scheduleProgress(): void {

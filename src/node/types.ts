@@ -236,7 +236,7 @@ export interface Transfer {
   pause(): void
   resume(): void
   /**
-   * Other URLs of the content, in place of those before: fresh ones when a presigned one expired. Throws
+   * Other URLs of the content, which replace those before: fresh ones when a presigned one expired. Throws
    * `InvalidOptionsError`.
    */
   setOrigins(urls: readonly string[]): void
