@@ -1,5 +1,5 @@
 /**
- * Bundles the command line into few files, in place of the compiler's hundreds: a `get` starts in half the
+ * Bundles the command line into few files instead of the compiler's hundreds: a `get` starts in half the
  * time and with a third less memory (docs/PERFORMANCE.md), because Node resolves, reads and checks each
  * module of libp2p by itself otherwise.
  *
@@ -52,7 +52,7 @@ for (const name of ['program', 'simulate-plot']) {
     plugins: name === 'program' ? [{ name: 'plots-apart', setup: plotsApart }] : [],
     // What is imported late from outside is required: a script that V8 has kept can import nothing.
     supported: { 'dynamic-import': false },
-    // Handed in by whoever runs it.
+    // The loader of the bundle hands it in.
     define: { 'import.meta.url': 'importMetaUrl' }
   })
 }

@@ -57,9 +57,22 @@ test('every file that a walk of ARCHITECTURE.md names is there, and no walk name
   }
 })
 
-test('no document uses the words that make sentences hard to read', () => {
-  for (const doc of [...DOCS, 'CHANGELOG.md']) {
-    const [word] = textOf(doc).match(/\b(whoever|in place of|anew|told of)\b/i) ?? []
-    assert.equal(word, undefined, doc)
+/** Paths in the running documents; notes tell of files as they were. */
+const SOURCE_PATH = /`((?:src|test|bench|docs|examples|scripts)\/[\w./-]+\.\w+)`/g
+
+test('every file of the sources that a document names is there', () => {
+  for (const doc of DOCS) {
+    for (const [, path] of textOf(doc).matchAll(SOURCE_PATH))
+      if (!path?.includes('NNN')) assert.ok(existsSync(join(ROOT, path as string)), `${doc}: ${path}`)
+  }
+})
+
+test('no document and no source uses the words that make sentences hard to read', () => {
+  const sources = globSync('{src,test,bench,examples,scripts}/**/*.{ts,tsx}', { cwd: ROOT })
+  const itself = relative(ROOT, import.meta.filename)
+  for (const path of [...DOCS, 'CHANGELOG.md', ...sources]) {
+    if (path === itself) continue
+    const [word] = textOf(path).match(/\b(whoever|in place of|anew|told of)\b/i) ?? []
+    assert.equal(word, undefined, path)
   }
 })

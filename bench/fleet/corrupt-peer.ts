@@ -1,6 +1,6 @@
 /**
- * A peer that corrupts: joins the swarm of a manifest, claims every piece, offers them to whoever comes and
- * sends wrong bytes. It speaks the wire itself, because the product has no way to lie. `node corrupt-peer.ts
+ * A peer that corrupts: it joins the swarm of a manifest, claims and offers every piece, and sends wrong
+ * bytes. It speaks the wire itself, because the product has no way to lie. `node corrupt-peer.ts
  * <manifest> <bootstrap address> <listen address>`.
  */
 

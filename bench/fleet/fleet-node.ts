@@ -34,7 +34,7 @@ export class FleetNode {
   constructor(host: LabHost, role: FleetNode['role']) {
     this.host = host
     this.role = role
-    // A node that ends before it is ready rejects; whoever waits for it sees that, and nobody else needs to.
+    // A node that ends before it is ready rejects. Only a caller that waits for it has to see that.
     this.ready.promise.catch(() => {})
   }
 

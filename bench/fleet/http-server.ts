@@ -1,5 +1,5 @@
 /**
- * The central server of the baseline: gives one file to whoever asks. `node http-server.ts <file> <port>`.
+ * The central server of the baseline: it gives one file to every client. `node http-server.ts <file> <port>`.
  */
 
 import { createReadStream, statSync } from 'node:fs'

@@ -112,8 +112,8 @@ export function shapeCommands(device: string, bitsPerSecond: number): [program: 
 }
 
 /**
- * The commands of `ip` (in the host's namespace) that set TCP's congestion control, on the routes that `ip -j
- * route show` told of.
+ * The commands of `ip` (in the host's namespace) that set TCP's congestion control on the routes of `routes`,
+ * the output of `ip -j route show`.
  */
 export function congestionCommands(routes: string, device: string, name: string): string[][] {
   return (JSON.parse(routes) as { dst: string; prefsrc?: string; scope?: string }[])

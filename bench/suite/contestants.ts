@@ -252,7 +252,7 @@ export const aria2: Contestant = {
   readLine: () => undefined
 }
 
-/** A tracker URL of the same length in place of the one in the torrent. */
+/** A tracker URL of the same length replaces the one in the torrent. */
 function retrack(torrent: Buffer, port: number): Buffer {
   const text = torrent.toString('latin1').replace(/^d8:announce\d+:http:\/\/127\.0\.0\.1:\d+\/announce/, () => {
     const url = `http://127.0.0.1:${port}/announce`

@@ -2,7 +2,7 @@
  * Runs the bundled command line with the code that V8 compiled for earlier runs.
  *
  * Node's own compile cache keeps what was compiled while a module loaded. Functions that were compiled when
- * first called, most of what a short run uses, are compiled anew by every process; this cache is made at a
+ * first called, most of what a short run uses, are compiled again by every process. This cache is made at a
  * command's end and has them too (docs/PERFORMANCE.md has the gain).
  *
  * One file per command in the user's cache folder, which belongs to that user alone: V8 does not check the

@@ -3,8 +3,8 @@
  * of `--daemon`.
  *
  * Options that shape a node (addresses, discovery, encryption) have no meaning for a node that runs already,
- * so giving one on the command line means a node of one's own, as `--no-daemon` does; in the environment,
- * where they are for whoever starts a node, they do not. Callers: get, seed, status, scan.
+ * so giving one on the command line means a node of one's own, as `--no-daemon` does. In the environment they
+ * do not: there they are meant for any node that is started. Callers: get, seed, status, scan.
  */
 
 import { readFileSync } from 'node:fs'

@@ -91,7 +91,7 @@ export type Input =
 export type Output =
   | { type: 'send'; peer: PeerKey; message: Message }
   /**
-   * To every neighbour. One output in place of many: what we have is said to all, and is most of what is ever
+   * To every neighbour. One output for all of them: what we have is said to all, and is most of what is ever
    * said.
    */
   | { type: 'broadcast'; message: Message }

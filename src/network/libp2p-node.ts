@@ -59,8 +59,8 @@ export async function createLibp2pNode(options: HostOptions, { connectionGater, 
     connectionEncrypters: options.encryption === 'noise' ? [lazyNoise()] : [await loadTls(options, refusals), lazyNoise()],
     streamMuxers: [muxer(options, refusals)],
     connectionManager: {
-      // The doorkeeper's bounds are by address and let those in who have fewest; libp2p would refuse
-      // everybody, whoever holds the connections.
+      // The doorkeeper's bounds are by address and let in those that hold fewest connections; libp2p's own
+      // bound would refuse everybody.
       maxConnections: options.maxConnections + CONNECTIONS_BEING_CLOSED,
       maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
       inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,

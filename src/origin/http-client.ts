@@ -135,7 +135,7 @@ export class HttpClient {
     })
     sent.on('response', response => {
       answer = response
-      // Whoever reads the body hears of its faults; between two reads nobody listens.
+      // A read of the body reports its faults; between two reads nobody listens.
       response.on('error', () => {})
       response.once('close', () => signal.removeEventListener('abort', onAbort))
       resolve(response)

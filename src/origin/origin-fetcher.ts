@@ -348,7 +348,7 @@ export class OriginFetcher {
   }
 
   /**
-   * Gets a fresh URL in place of a refused one; false when there is none. Asked once, however many requests
+   * Gets a fresh URL for a refused one; false when there is none. Asked once, however many requests
    * were refused.
    */
   #refresh(origin: KnownOrigin, fault: OriginError): Promise<boolean> {

@@ -61,7 +61,7 @@ export type FileRequest = WriteFiles | ReadFiles | LookAtFiles | ReleaseBase
 /** What is kept of a file's stats, in this order; see {@link FileLook}. */
 export const LOOK_FIELDS = 5
 
-/** What is told of a regular file. */
+/** What the thread says about a regular file. */
 export type FileLook = Pick<BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs' | 'birthtimeNs' | 'ino'>
 
 export interface FileThreadAnswer {

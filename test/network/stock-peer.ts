@@ -120,7 +120,7 @@ export class StockStream {
     else if (this.#opened !== undefined) this.#answer(this.#opened)
   }
 
-  /** The first frame; `proof` in place of the right one. */
+  /** The first frame; `proof` replaces the right one. */
   open(root: Uint8Array, proof = this.proofOf('open', root)): void {
     const { digest } = rootKeyOf(root)
     this.stream.send(encodeHandshake({ type: 'open', digest, nonce: this.#nonces.opener, canBind: false, proof }))

@@ -155,7 +155,7 @@ describe('a download with a bad peer beside an honest one', { timeout: 600_000, 
     const joined = new Promise<void>(resolve => transfer.on('peer', ({ event }) => event === 'joined' && resolve()))
     if (transfer.snapshot().peers.length === 0) await joined
     const late = await leecher.get({ ...seed.manifest }, { output, peers: seed.hints() })
-    assert.equal(late, transfer, 'the same transfer, told of one more peer')
+    assert.equal(late, transfer, 'the same transfer, which hears of one more peer')
     await transfer.completed
     assert.deepEqual(await readFile(output), content)
   })

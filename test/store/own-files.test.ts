@@ -187,7 +187,7 @@ it('what a download staged goes, what others put among it stays', async t => {
 
 it('a link put where a folder of a running download is leads no byte elsewhere', async t => {
   const at = await somewhere(t)
-  // With one open file the folder is reached anew for each.
+  // With one open file the folder is opened again for each.
   const store = await openFileStore({ ...initOf(TREE, at), maxOpenFiles: 1 })
   closeAfter(t, store)
   await store.write(2, TREE.piece(2))
@@ -204,7 +204,7 @@ it('a link put where a folder of a running download is leads no byte elsewhere',
   await fs.unlink(deep)
 })
 
-it('a download opened where a link lies in place of a folder of it is refused, and writes nothing there', async t => {
+it('a download opened where a link has replaced a folder of it is refused, and writes nothing there', async t => {
   const at = await somewhere(t)
   const elsewhere = join(at.folder, 'elsewhere')
   await fs.mkdir(elsewhere)

@@ -55,7 +55,7 @@ it('a file that was cut, lengthened or removed is fetched again as far as it is 
   assert.equal(await mended(init, TREE), 2)
 })
 
-it('a file that somebody put in place of ours stays where it is', async t => {
+it('a file that somebody put where ours was stays where it is', async t => {
   for (const content of [FILE, TREE]) {
     const init = await downloaded(t, content)
     const path = content === FILE ? init.output : join(init.output, 'a')

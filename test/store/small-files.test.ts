@@ -70,7 +70,7 @@ it('a download begun as another closes writes nothing into the folders of the fo
   }
 })
 
-it('a link put in place of a folder while many files are written leads nothing of ours elsewhere', async t => {
+it('a link that replaces a folder while many files are written leads nothing of ours elsewhere', async t => {
   const content = manyFiles()
   const { store, folder, output } = await openMany(t, content)
   const elsewhere = join(folder, 'elsewhere')

@@ -40,7 +40,7 @@ for (const usesHandles of process.platform === 'linux' ? [true, false] : [false]
     assert.equal(await tree.look(['a', 'b', 'x']), undefined)
   })
 
-  it(`nothing is done through a link in place of a folder, ${how}`, async t => {
+  it(`nothing is done through a link that replaced a folder, ${how}`, async t => {
     const { tree, base, elsewhere } = await treeOf(t, usesHandles)
     await fs.rm(join(base, 'a'), { recursive: true })
     await fs.symlink(elsewhere, join(base, 'a'))

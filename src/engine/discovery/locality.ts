@@ -2,8 +2,8 @@
  * Near first: bytes should cross from one rack (zone, region) to another once, and spread inside it.
  *
  * Near peers are found through neighbours (`peers` says who is near) and most slots are kept for them
- * (neighbours.ts). Whoever takes a piece from afar tells those nearer (`taking`), and a leecher turns down
- * offers from afar of what somebody nearer has or is taking (download/near.ts).
+ * (neighbours.ts). A peer that takes a piece from afar tells those nearer (`taking`), and a leecher turns
+ * down offers from afar of what somebody nearer has or is taking (download/near.ts).
  *
  * How far two peers stand from each other by their labels: 0 same host, 1 same rack, 2 same zone, 3 same
  * region, 4 elsewhere or unknown.

@@ -328,7 +328,7 @@ export class Downloader {
   }
 
   #request(neighbour: Neighbour, piece: number, nowMs: number): void {
-    // Whoever was to send it and did not gives way.
+    // An earlier sender that has not sent it gives way.
     this.#ledger.withdraw(piece)
     this.#ledger.recordRequest(neighbour, piece, false, this.#model.receivedBytes, nowMs)
     // What we ask for without an offer gives way to one, so others need not know.

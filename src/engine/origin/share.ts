@@ -4,8 +4,8 @@
  * The swarm as a whole should take about one copy: a few *keepers* (election.ts) fetch, each the blocks that
  * are its own, and serve them on; everybody else leaves the origin alone. A keeper that has nothing left to
  * fetch takes over blocks of others that nobody has yet, telling the other keepers (`taking`). A peer that
- * knows nobody is its own keeper. Whoever is starved in spite of living keepers (they lie, or their origin is
- * out of reach) helps itself after a while, staggered by rank.
+ * knows nobody is its own keeper. A peer that starves although keepers live (they lie, or their
+ * origin is out of reach) asks the origin itself after a while, staggered by rank.
  *
  * What peers have is left to peers, unless they are slower than the origin: then a keeper fetches its own
  * blocks nevertheless, which no other keeper does, so that the sum stays at one copy.

@@ -142,8 +142,8 @@ export class UplinkModel {
 
   /**
    * From when on one more may begin beside `inFlight` others, on the clock of `start`. Answers take
-   * `answerMs` (0: unknown). Each acknowledgement counts anew, so an estimate that is somewhat wrong adds
-   * nothing up; and when none comes for long, as from slow receivers, more begin.
+   * `answerMs` (0: unknown). Counting restarts with each acknowledgement, so an estimate that is somewhat
+   * wrong does not add up. When none comes for long, as from slow receivers, more begin.
    */
   nextStartMs(inFlight: number, answerMs: number): number {
     if (inFlight === 0 || this.rate === 0) return 0

@@ -16,8 +16,8 @@ import { type DhtComponents, OnDemandDht } from './on-demand-dht.ts'
  */
 const DHT_PROTOCOL = '/swarm/kad/1.0.0'
 /**
- * A node that only asks serves once it has been up for so long. Whoever serves is dialled, asked and told of
- * by every query of everybody, which in a crowd of downloads that last a minute made a full mesh of
+ * A node that only asks serves once it has been up for so long. Every query of everybody dials, asks and
+ * names the nodes that serve, which in a crowd of downloads that last a minute made a full mesh of
  * connections (docs/PERFORMANCE.md). Raised: a network of downloads alone has nobody to ask for longer.
  */
 const SERVE_AFTER_MS = 10 * 60_000

@@ -3,8 +3,8 @@
  * dear part, and anybody can send thousands.
  *
  * In this order: a topic that we joined; sealed for it by somebody who knows the root; within the budgets of
- * whoever passed it on and of its author. A peer that passes on what nobody sealed loses score, and gossipsub
- * stops listening to it. Used by gossip.ts.
+ * the peer that passed it on and of its author. A peer that passes on what nobody sealed loses score, and
+ * gossipsub stops listening to it. Used by gossip.ts.
  */
 
 import type { Refusals } from '../limits/refusals.ts'

@@ -5,7 +5,7 @@
  *
  * Invariants: at most {@link MAX_PROVIDERS} records per key, {@link MAX_OF_ADDRESS} of an address and {@link
  * MAX_ENTRIES} entries in all; in all and of an address what was written longest ago goes first. Of a key the
- * oldest stay: when it is full each place (public prefix or private address) keeps one, so that whoever comes
+ * oldest stay: when it is full each place (public prefix or private address) keeps one, so that a peer
  * with many identities pushes nobody out. A question for the providers of one key costs what that key holds.
  * Used by host.ts.
  */

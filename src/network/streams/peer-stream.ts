@@ -130,7 +130,7 @@ export class Libp2pPeerStream implements PeerStream {
     stream.addEventListener('remoteCloseWrite', () => this.#handlePeerEnded('peer ended the stream'))
     stream.addEventListener('message', event => this.#handleData(event))
     if (isVolatileSource(stream)) stream.takeVolatile = chunk => this.#handleChunk(chunk)
-    // Later: whoever made this peer stream does not have it yet, and nothing may be told to it before.
+    // Later: the caller does not have this peer stream yet, so it could not hear of its end.
     if (stream.status !== 'open') queueMicrotask(() => this.#finish('stream closed'))
   }
 
@@ -155,8 +155,8 @@ export class Libp2pPeerStream implements PeerStream {
   }
 
   /**
-   * Round trip in milliseconds: by the last ping, where there was one, else by the hellos; undefined at
-   * whoever was dialled.
+   * Round trip in milliseconds: by the last ping, where there was one, else by the hellos. Undefined on the
+   * side that was dialled.
    */
   get rttMs(): number | undefined {
     return this.connection.rtt ?? this.helloMs

@@ -60,7 +60,7 @@ export const ACCESS: readonly OptionSpec[] = [
     name: 'insecure-http',
     kind: 'switch',
     takers: ['daemon'],
-    text: 'listen beyond loopback without TLS: who is on the way reads tokens and contents'
+    text: 'listen beyond loopback without TLS: anybody on the path can read tokens and contents'
   },
   { name: 'open', kind: 'switch', takers: ['daemon'], text: 'everybody on loopback may do everything, without a token' },
   {

@@ -17,8 +17,8 @@ const REMOVE_WIDTH = 4
 
 /**
  * Removes the files of a staging area that is ours, and the folders that are empty then. Gives what it left:
- * files that no manifest names, links, folders in place of files. Throws `StoreError` when something of ours
- * cannot be deleted.
+ * files that no manifest names, links, folders where files should be. Throws `StoreError` when something of
+ * ours cannot be deleted.
  */
 export async function removeStaged(staging: Staging): Promise<LeftFile[]> {
   const { tree, names } = staging

@@ -61,7 +61,7 @@ describe('an origin', { timeout: 600_000 }, () => {
       assert.equal(code, 0, stdout + stderr)
       assert.match(await readFile(asked, 'utf8'), /file\.bin.*403 \(Request has expired\)/)
       await isWhole(output)
-      // Each cut costs what of a piece was on its way, the more the slower we read; to begin anew would be
+      // Each cut costs what of a piece was on its way, the more the slower we read; to begin again would be
       // half as much again.
       assert.ok(origin.served < content.byteLength * 1.4, `${origin.served} bytes were sent`)
     })
@@ -133,7 +133,7 @@ describe('an origin', { timeout: 600_000 }, () => {
     const known = addresses.slice(0, 1)
     for (let i = 0; i < 3; i++) start(known)
     await Promise.all(nodes.map(node => node.event('joined')))
-    // Whoever has fetched most is in the middle of its pieces.
+    // The node that has fetched most is in the middle of its pieces.
     await eventually(() => origin.served > 2 * MIB, 'the origin gives')
     const [killed, ...others] = nodes
       .map(node => ({ node, bytes: node.latest('bytesFromOrigin') }))

@@ -127,7 +127,7 @@ describe('files of a daemon', () => {
     assert.ok(bytesDownloaded < 1_200_000, `${bytesDownloaded} bytes: only the damaged piece came again`)
   })
 
-  test('a file that somebody put in place of a download is not written over by resume', async () => {
+  test('a file that somebody put where a download was is not written over by resume', async () => {
     const first = await world.daemon('replaced')
     const task = await get(first, 0)
     const path = task.path as string

@@ -1,6 +1,6 @@
 /**
  * A peer that misbehaves on purpose: joins the swarm of a manifest on the real network, like any node, and
- * leaves what it says to a behaviour (behaviours.ts). It is told of members by its neighbours and opens a
+ * leaves what it says to a behaviour (behaviours.ts). Its neighbours tell it where members are and opens a
  * peer stream to each, so that nobody is spared.
  */
 

@@ -1,5 +1,5 @@
 /**
- * The table in memory in place of libp2p's peer store: the same answers and the same events as the stock
+ * The table in memory that replaces libp2p's peer store: the same answers and the same events as the stock
  * one's, bounded.
  */
 
@@ -155,7 +155,7 @@ describe('the table of peers', () => {
     clock.ms += 3 * HOUR_MS
     await store.merge(id, { multiaddrs: [FIRST, SECOND] })
     clock.ms += 3 * HOUR_MS
-    assert.equal(words(await store.get(id)), `${SECOND} |  | long=2 | `, 'told again is not told anew')
+    assert.equal(words(await store.get(id)), `${SECOND} |  | long=2 | `, 'what is known already makes no event')
     clock.ms += 48 * HOUR_MS
     assert.equal(await store.has(id), false)
     assert.equal(words(await store.get(self)), `${FIRST} |  |  | `)

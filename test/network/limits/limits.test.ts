@@ -166,7 +166,7 @@ describe('the doorkeeper', () => {
     assert.equal(busy[0]?.abortedWith, undefined)
     assert.match(busy[1]?.abortedWith ?? '', /open/)
     for (const peer of ['c', 'd']) neighbours.add(peer)
-    assert.equal(knock('198.51.100.4'), undefined, 'whoever is no busier than others does not push them out')
+    assert.equal(knock('198.51.100.4'), undefined, 'an address no busier than others pushes none of them out')
   })
 
   it('bounds handshakes in a second', () => {

@@ -44,7 +44,7 @@ function trade(peerStream: PeerStream, buffers: BufferPool): Promise<number> {
       for (const piece of message.pieces) {
         const data = fill(piece, buffers.take(PIECE_BYTES))
         peerStream.sendPiece({ piece, bytes: PIECE_BYTES }, data).then(isReleased => {
-          // Scribbled over before it is used again: whoever still sends from it is found out.
+          // Scribbled over before it is used again: a sender that still reads it is found out.
           if (!isReleased) return
           released++
           buffers.give(data.fill(0xff))

@@ -5,7 +5,7 @@ import { streamPair } from '@libp2p/utils'
 import { Libp2pPeerStream } from '../../../src/network/streams/peer-stream.ts'
 import { BufferPool } from '../../../src/util/buffer-pool.ts'
 
-test('A peer stream on a stream that has ended already tells its end once, after whoever made it has it', async () => {
+test('A peer stream on a stream that has ended already tells its end once, after its maker has it', async () => {
   const [stream] = await streamPair()
   stream.abort(new Error('the other side went away'))
   const ended: string[] = []
