@@ -4,7 +4,7 @@
  * by swarm.ts.
  */
 
-import { MAX_PIECES_PER_MESSAGE, type Message } from '../wire/messages.ts'
+import { perMessage } from '../wire/messages.ts'
 import type { Downloader } from './download/downloader.ts'
 import type { SwarmState } from './state.ts'
 
@@ -35,17 +35,17 @@ export class News {
 
   tell(nowMs: number): void {
     if (nowMs < this.wakeMs) return
-    const { neighbourOf } = this.#state
-    while (this.#haves.length > 0) {
-      const message: Message = { type: 'have', pieces: this.#haves.splice(0, MAX_PIECES_PER_MESSAGE) }
-      if (neighbourOf.size > 0) this.#state.emit({ type: 'broadcast', message })
-    }
-    const pieces = this.#downloader.takeUntold()
+    const neighbours = this.#state.neighbourOf.size
+    const haves = this.#haves
+    this.#haves = []
+    if (neighbours > 0) this.#tellAll('have', haves)
+    const untold = this.#downloader.takeUntold()
     // A lone neighbour is the one that they are expected from.
-    for (let start = 0; start < pieces.length && neighbourOf.size > 1; start += MAX_PIECES_PER_MESSAGE) {
-      const message: Message = { type: 'expecting', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE) }
-      this.#state.emit({ type: 'broadcast', message })
-    }
+    if (neighbours > 1) this.#tellAll('expecting', untold)
     this.#toldMs = nowMs
+  }
+
+  #tellAll(type: 'have' | 'expecting', pieces: readonly number[]): void {
+    for (const list of perMessage(pieces)) this.#state.emit({ type: 'broadcast', message: { type, pieces: list } })
   }
 }

@@ -105,7 +105,6 @@ export function takeSnapshot({ state, peers, uploader, downloader, origin, isDow
     waitingFor: describeWait({
       state,
       pending: downloader.pendingPieces,
-      hasReaders: downloader.readers.size > 0,
       candidates: peers.candidateCount,
       dialling: peers.diallingCount,
       isDownloadLimited,

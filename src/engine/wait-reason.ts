@@ -10,7 +10,6 @@ const QUIET_MS = 1000
 export interface WaitFacts {
   readonly state: SwarmState
   readonly pending: number
-  readonly hasReaders: boolean
   readonly candidates: number
   readonly dialling: number
   readonly isDownloadLimited: boolean

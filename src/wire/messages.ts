@@ -16,6 +16,14 @@ export const WIRE_VERSION = 1
 
 /** Most piece numbers in one message that lists pieces. */
 export const MAX_PIECES_PER_MESSAGE = 1024
+
+/** The pieces in lists that fit into one message each; usually there is one. */
+export function perMessage(pieces: readonly number[]): number[][] {
+  const lists: number[][] = []
+  for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE)
+    lists.push(pieces.slice(start, start + MAX_PIECES_PER_MESSAGE))
+  return lists
+}
 /** Most peers in one `peers` message. */
 export const MAX_PEERS_PER_MESSAGE = 64
 /** Most addresses of one peer. */

@@ -29,8 +29,8 @@ const MUTANTS: Mutant[] = [
   {
     title: 'drops a `have`',
     file: 'engine/news.ts',
-    find: "if (neighbourOf.size > 0) this.#state.emit({ type: 'broadcast', message })",
-    replace: "if (neighbourOf.size > 0 && !message.pieces.includes(3)) this.#state.emit({ type: 'broadcast', message })",
+    find: "if (neighbours > 0) this.#tellAll('have', haves)",
+    replace: "if (neighbours > 0 && !haves.includes(3)) this.#tellAll('have', haves)",
     // The swarm lives longer than the checker waits.
     options: { ...BASE, uplink: 500_000 },
     caughtBy: /tells-neighbours/

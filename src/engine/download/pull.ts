@@ -6,7 +6,7 @@
  * downloader.ts.
  */
 
-import { MAX_PIECES_PER_MESSAGE } from '../../wire/messages.ts'
+import { MAX_PIECES_PER_MESSAGE, perMessage } from '../../wire/messages.ts'
 import type { Neighbour } from '../neighbour.ts'
 import { MISSING } from '../state.ts'
 import { type PiecePicker, piecePicker } from '../strategies.ts'
@@ -216,9 +216,7 @@ export class Puller {
     }
     if (batches === undefined) return
     for (const [holder, pieces] of batches) {
-      for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
-        state.send(holder, { type: 'request', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE), urgent: false })
-      }
+      for (const list of perMessage(pieces)) state.send(holder, { type: 'request', pieces: list, urgent: false })
     }
   }
 

@@ -5,7 +5,7 @@
  * Told only of senders that have delivered before. Used by downloader.ts.
  */
 
-import { MAX_PIECES_PER_MESSAGE } from '../../wire/messages.ts'
+import { perMessage } from '../../wire/messages.ts'
 import type { SwarmState } from '../state.ts'
 import type { RequestLedger } from './request-ledger.ts'
 
@@ -52,9 +52,6 @@ export class ToldExpectations {
     if (this.#retracted.size === 0) return
     const pieces = [...this.#retracted]
     this.#retracted.clear()
-    for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
-      const message = { type: 'cancel', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE) } as const
-      this.#state.emit({ type: 'broadcast', message })
-    }
+    for (const list of perMessage(pieces)) this.#state.emit({ type: 'broadcast', message: { type: 'cancel', pieces: list } })
   }
 }

@@ -47,6 +47,11 @@ export class Picker {
     this.#anyCursor = mix(rank ^ 0x27d4eb2f) % Math.max(1, state.geometry.pieceCount)
   }
 
+  /** Nothing of our own blocks was left to fetch. */
+  get isExhausted(): boolean {
+    return this.#exhaustedMs !== Number.NEGATIVE_INFINITY
+  }
+
   /** Something may be fetchable again in our own blocks. */
   lookAgain(): void {
     this.#exhaustedMs = Number.NEGATIVE_INFINITY
@@ -107,7 +112,6 @@ export class Picker {
     { self, isSequential, holders }: { self: PeerKey; isSequential: boolean; holders: number },
     nowMs: number
   ): void {
-    if (this.#exhaustedMs !== Number.NEGATIVE_INFINITY) return
     const { keepers, blocks } = this.#parts
     const place = keepers.peers.indexOf(self)
     for (let looked = 0; looked < blocks.count; looked++) {

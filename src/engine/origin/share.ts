@@ -15,7 +15,7 @@
  */
 
 import type { RateBudget } from '../../util/rate-budget.ts'
-import { MAX_PIECES_PER_MESSAGE } from '../../wire/messages.ts'
+import { perMessage } from '../../wire/messages.ts'
 import type { Input, PeerKey } from '../contract.ts'
 import type { Downloader } from '../download/downloader.ts'
 import type { Neighbour } from '../neighbour.ts'
@@ -327,8 +327,10 @@ export class OriginShare {
     const pieces: number[] = []
     if (this.#downloader.readers.size > 0) this.#picker.pickForReaders(pieces, this.#mayFetch(nowMs), nowMs)
     if (this.#mayFetch(nowMs)) {
-      const holders = this.#holdersAllowed(nowMs)
-      this.#picker.pickOwn(pieces, { self: this.#self, isSequential: this.#isSequential, holders }, nowMs)
+      if (!this.#picker.isExhausted) {
+        const holders = this.#holdersAllowed(nowMs)
+        this.#picker.pickOwn(pieces, { self: this.#self, isSequential: this.#isSequential, holders }, nowMs)
+      }
       const isIdle = pieces.length === 0 && this.#coming.bytes === 0
       this.#idleSinceMs = isIdle ? Math.min(this.#idleSinceMs, nowMs) : Number.POSITIVE_INFINITY
       if (isIdle && isHousekeeping && nowMs - this.#idleSinceMs >= ORIGIN.STEAL_MS)
@@ -338,8 +340,7 @@ export class OriginShare {
     if (pieces.length === 0) return
     state.emit({ type: 'fetchFromOrigin', pieces })
     if (this.#isSequential) return
-    for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
-      const batch = pieces.slice(start, start + MAX_PIECES_PER_MESSAGE)
+    for (const batch of perMessage(pieces)) {
       for (const peer of this.keepers.peers) {
         const neighbour = state.neighbourOf.get(peer)
         if (neighbour !== undefined) state.send(neighbour, { type: 'taking', pieces: batch })

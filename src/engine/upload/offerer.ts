@@ -126,7 +126,7 @@ export class Offerer {
   #fill(room: number, nowMs: number): void {
     const { state, ledger } = this.#parts
     let pass = 0
-    let isAny = this.#findEligible(true, nowMs)
+    const isAny = this.#findEligible(true, nowMs)
     if (!isAny && ledger.wishers === 0) {
       if (!this.#findEligible(false, nowMs)) return
       pass = 1
@@ -137,7 +137,7 @@ export class Offerer {
       const choice = this.#chooser.choose(neighbour => !isFair || this.#isDue(neighbour), nowMs)
       if (choice === undefined || (!isFair && this.#isSparing(nowMs))) {
         if (++pass === PASSES.length) break
-        isAny = this.#findEligible((PASSES[pass] as (typeof PASSES)[number]).isQuiet, nowMs)
+        this.#findEligible((PASSES[pass] as (typeof PASSES)[number]).isQuiet, nowMs)
         continue
       }
       const { neighbour, piece } = choice

@@ -18,7 +18,7 @@
 
 import type { Random } from '../../util/random.ts'
 import type { RateBudget } from '../../util/rate-budget.ts'
-import { MAX_PIECES_PER_MESSAGE, type RejectReason } from '../../wire/messages.ts'
+import { MAX_PIECES_PER_MESSAGE, perMessage, type RejectReason } from '../../wire/messages.ts'
 import { Evidence } from '../merit/evidence.ts'
 import type { Neighbour } from '../neighbour.ts'
 import { HAVE, type SwarmState } from '../state.ts'
@@ -282,8 +282,6 @@ export class Uploader {
   }
 
   #reject(neighbour: Neighbour, pieces: readonly number[], reason: RejectReason): void {
-    for (let start = 0; start < pieces.length; start += MAX_PIECES_PER_MESSAGE) {
-      this.#state.send(neighbour, { type: 'reject', pieces: pieces.slice(start, start + MAX_PIECES_PER_MESSAGE), reason })
-    }
+    for (const list of perMessage(pieces)) this.#state.send(neighbour, { type: 'reject', pieces: list, reason })
   }
 }
