@@ -1,10 +1,8 @@
 /**
  * Peer-to-peer distribution of one file or folder to many machines. Only these exports are importable.
  *
- * A node is a running peer. `seed` shares a file where it lies. `get` fetches what a link or manifest
- * names and
- * verifies every piece.
- * Errors are subclasses of {@link SwarmError}, whose `code` says who must act.
+ * A node is a running peer. `seed` shares a file where it lies. `get` fetches what a link or manifest names
+ * and verifies every piece. Errors are subclasses of {@link SwarmError}, whose `code` says who must act.
  *
  * @example
  * ```ts

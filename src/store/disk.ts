@@ -105,8 +105,8 @@ export function dataSync(fd: number, path: string): Promise<void> {
 
 /**
  * Forces everything to disk that was written to the file system of `path`, by the system's `sync -f`: Node
- * has no such call. False where there is
- * none, or when it failed: the caller flushes file by file then and meets the reason.
+ * has no such call. False where there is none, or when it failed: the caller flushes file by file then and
+ * meets the reason.
  */
 export function syncFileSystem(path: string): Promise<boolean> {
   return new Promise(resolve => execFile('sync', ['-f', path], err => resolve(err === null)))

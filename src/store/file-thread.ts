@@ -1,13 +1,11 @@
 /**
  * Works on many small files at once in a thread of its own, with synchronous calls: a tenth of the cost of
- * Node's asynchronous ones, each of
- * which crosses threads several times.
+ * Node's asynchronous ones, each of which crosses threads several times.
  *
  * What the thread cannot do (it did not start, a link lies on the way, the disk is full) is answered with
- * "not done", and the caller does it
- * itself and meets the reason. Links are never followed below the base folder. Called by downloads of
- * folders, on Linux only: the thread
- * reaches the files through the handle of their base folder (see download/tree.ts).
+ * "not done", and the caller does it itself and meets the reason. Links are never followed below the base
+ * folder. Called by downloads of folders, on Linux only: the thread reaches the files through the handle of
+ * their base folder (see download/tree.ts).
  */
 
 import type { BigIntStats } from 'node:fs'

@@ -1,7 +1,6 @@
 /**
- * Runs in a thread of its own: writes and looks at many small files with synchronous calls. Started by file-
- * thread.ts, which says what it
- * promises.
+ * Runs in a thread of its own: writes and looks at many small files with synchronous calls. Started by
+ * file-thread.ts, which says what it promises.
  */
 
 import fs from 'node:fs'
