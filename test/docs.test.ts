@@ -67,6 +67,17 @@ test('every file of the sources that a document names is there', () => {
   }
 })
 
+test('every file of the sources that a comment names is there', () => {
+  const sources = globSync('{src,test,bench,examples,scripts}/**/*.{ts,tsx}', { cwd: ROOT })
+  for (const path of sources) {
+    const comments = textOf(path).match(/\/\*\*[\s\S]*?\*\/|\/\/[^\n]*/g) ?? []
+    for (const [name] of comments.join('\n').matchAll(/[\w./-]*[\w-]+\.tsx?\b/g)) {
+      const isThere = sources.some(each => `/${each}`.endsWith(`/${name.replace(/^[./]+/, '')}`))
+      assert.ok(isThere, `${path} names ${name}`)
+    }
+  }
+})
+
 test('no document and no source uses the words that make sentences hard to read', () => {
   const sources = globSync('{src,test,bench,examples,scripts}/**/*.{ts,tsx}', { cwd: ROOT })
   const itself = relative(ROOT, import.meta.filename)

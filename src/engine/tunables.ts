@@ -289,7 +289,7 @@ export const DOWNLINK = {
   BURST_WINDOW_MS: 60_000
 } as const
 
-/** Neighbours and dials (discovery/neighbours.ts, discovery/candidates.ts). */
+/** Neighbours and dials (discovery/neighbours.ts). */
 export const NEIGHBOURS = {
   /** Share of `maxNeighbours` that we fill by dialling. + newcomers find all full; - the graph is sparse. */
   DIAL_SHARE: 0.7,

@@ -1,6 +1,6 @@
 /**
- * The first frames of a stream of pieces, of a lane and of a question for a piece list: both sides prove that
- * they know the root, and the root never travels.
+ * The first frames of a peer stream, of a piece connection and of a question for a piece list: both sides
+ * prove that they know the root, and the root never travels.
  *
  *   open    (opener)    key digest, 32 | nonce, 32 | u8 bindings that the opener has | proof, 32
  *   answer  (answerer)  u8 binding that counts | nonce, 32 | proof, 32

@@ -1,6 +1,5 @@
 /**
- * What the API takes and gives about access: tokens, logins, signed addresses. As schema.ts, which has the
- * rest.
+ * What the API takes and gives about access: tokens, logins, signed addresses.
  */
 
 import { type Static, Type } from 'typebox'
